@@ -1,0 +1,213 @@
+"""The contract of a wire protocol, in both directions.
+
+A protocol is a folder with ``types.py`` (what the wire looks like), ``request.py``, ``response.py``,
+``stream.py``, ``errors.py`` and, where it has them, ``embeddings.py`` and ``tokens.py``. Its
+``__init__.py`` gathers them into one ``Protocol`` value named ``PROTOCOL``. Everything is sans-IO:
+bytes and values in, bytes and values out; the only exceptions raised are ``canonical.errors``.
+
+*Client side* (a client speaks it to us): ``parse_request`` → ``decode_request`` …
+``encode_response`` / ``stream_encoder`` / ``encode_error``.
+*Upstream side* (we speak it to a provider): ``encode_request`` → ``decode_response`` /
+``stream_decoder`` / ``decode_error``.
+*Same on both sides*: ``repeat_request`` and ``StreamRelay`` forward bytes and only look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from typing import Protocol as Interface
+
+import msgspec
+
+from dragoman.canonical.embeddings import EmbeddingRequest, EmbeddingResponse
+from dragoman.canonical.errors import GatewayError
+from dragoman.canonical.events import Event
+from dragoman.canonical.notes import Note
+from dragoman.canonical.request import Request
+from dragoman.canonical.response import Response
+from dragoman.canonical.signature import Origin
+from dragoman.wire.http import HttpReply
+
+
+class Target(msgspec.Struct, kw_only=True, frozen=True):
+    """What the URL and the headers say about a request, for protocols that put it there.
+
+    ``model``, ``stream`` and ``framing`` come from Gemini's path and query; ``version`` is
+    ``anthropic-version``; ``betas`` is ``anthropic-beta`` split at commas.
+    """
+
+    model: str | None = None
+    stream: bool | None = None
+    framing: Literal["sse", "json_array", "ndjson"] = "sse"
+    version: str | None = None
+    betas: tuple[str, ...] = ()
+
+
+class Parsed(msgspec.Struct, kw_only=True):
+    """A client's request, read just far enough to route it and to know that it is well-formed.
+
+    ``wire`` is the protocol's own typed form (``types.py``); ``decode_request`` turns it into the
+    canonical one, which same-protocol forwarding never needs.
+    """
+
+    body: bytes
+    wire: Any
+    model: str
+    stream: bool = False
+    include_usage: bool = False
+    max_output_tokens: int | None = None
+    target: Target = Target()
+
+
+class ModelProfile(msgspec.Struct, kw_only=True, frozen=True):
+    """Facts about the model and provider a request is encoded for; data, never guessed from names
+    inside a codec.
+
+    ``drops`` names canonical settings (``temperature``, ``logit_bias`` …) the provider refuses;
+    ``quirks`` are provider switches a codec understands (listed in each codec's docstring).
+    ``max_output_tokens`` is the model's ceiling and the value used where the protocol demands one and
+    the client gave none.
+    """
+
+    provider: str = ""
+    model: str = ""
+    max_output_tokens: int | None = None
+    drops: frozenset[str] = frozenset()
+    quirks: Mapping[str, Any] = {}
+
+
+class Encoded(msgspec.Struct, kw_only=True):
+    """An upstream request body, what became of each field, and headers the body calls for."""
+
+    body: bytes
+    notes: list[Note] = msgspec.field(default_factory=list)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class StreamDecoder(Interface):
+    """Upstream bytes → events."""
+
+    @property
+    def ended(self) -> bool:
+        """The protocol's terminal marker has come: nothing more needs to be read."""
+        ...
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Events completed by ``chunk``. Raises a GatewayError for an in-stream error or nonsense."""
+        ...
+
+    def finish(self) -> list[Event]:
+        """Events that the end of the stream completes. Raises UpstreamBroken if the protocol's
+        terminal marker never came."""
+        ...
+
+
+class StreamEncoder(Interface):
+    """Events → client bytes."""
+
+    def feed(self, event: Event) -> bytes:
+        """Bytes for one event; may be empty."""
+        ...
+
+    def finish(self) -> bytes:
+        """Closing bytes. A finish reason is always written, even if no event brought one."""
+        ...
+
+    def error(self, error: GatewayError) -> bytes:
+        """The protocol's in-stream error, after which nothing follows."""
+        ...
+
+    def ping(self) -> bytes:
+        """A keep-alive that no client of this protocol trips over; empty if there is none."""
+        ...
+
+
+class StreamRelay(Interface):
+    """Forwards a same-protocol stream's bytes and reads events off them."""
+
+    @property
+    def ended(self) -> bool:
+        """As StreamDecoder.ended."""
+        ...
+
+    def feed(self, chunk: bytes) -> tuple[bytes, list[Event]]:
+        """Bytes for the client (usually those that came) and the events they hold. An in-stream
+        error is raised as a GatewayError, by the call after the one that returned what preceded
+        it."""
+        ...
+
+    def finish(self) -> tuple[bytes, list[Event]]:
+        """As StreamDecoder.finish."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingCodecs:
+    """Embeddings in one protocol. ``endpoint(model, many)`` → path below the base URL."""
+
+    decode_request: Callable[[bytes, Target], EmbeddingRequest]
+    encode_request: Callable[[EmbeddingRequest, ModelProfile], Encoded]
+    decode_response: Callable[[bytes], EmbeddingResponse]
+    encode_response: Callable[[EmbeddingResponse, EmbeddingRequest], bytes]
+    endpoint: Callable[[str, bool], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCountCodecs:
+    """Counting input tokens in one protocol; the request is a generation request.
+
+    ``encode_request`` gives the upstream body, ``decode_response`` the count it answers,
+    ``encode_response(count, Parsed)`` the client's answer.
+    """
+
+    decode_request: Callable[[bytes, Target], Request]
+    encode_request: Callable[[Request, ModelProfile], Encoded]
+    decode_response: Callable[[bytes], int]
+    encode_response: Callable[[int], bytes]
+    endpoint: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """One wire protocol.
+
+    ``endpoint(model, stream)`` is the path and query below a provider's base URL.
+    ``credential_header`` is where the provider expects its key (``authorization`` carries
+    ``Bearer``). ``headers`` go with every upstream request.
+    """
+
+    name: str
+    title: str
+    endpoint: Callable[[str, bool], str]
+    credential_header: str = "authorization"
+    headers: Mapping[str, str]
+
+    parse_request: Callable[[bytes, Target], Parsed]
+    decode_request: Callable[[Parsed], Request]
+    encode_response: Callable[[Response, Request], bytes]
+    stream_encoder: Callable[[Request], StreamEncoder]
+    encode_error: Callable[[GatewayError, str], HttpReply]
+    """(error, request id) → the whole HTTP answer."""
+
+    encode_request: Callable[[Request, ModelProfile], Encoded]
+    decode_response: Callable[[bytes, Origin], Response]
+    stream_decoder: Callable[[Origin], StreamDecoder]
+    decode_error: Callable[[int, Mapping[str, str], bytes], GatewayError]
+
+    repeat_request: Callable[[Parsed, ModelProfile], Encoded]
+    """The client's own bytes for an upstream of this protocol: only the model's name, and what the
+    gateway needs (usage in streams), is changed."""
+    stream_relay: Callable[[Parsed, Origin], StreamRelay]
+
+    embeddings: EmbeddingCodecs | None = None
+    token_count: TokenCountCodecs | None = None
+
+
+def all_events(decoder: StreamDecoder, chunks: Iterable[bytes]) -> list[Event]:
+    """Decode a whole recorded stream."""
+    events: list[Event] = []
+    for chunk in chunks:
+        events += decoder.feed(chunk)
+    return events + decoder.finish()
