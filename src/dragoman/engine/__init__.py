@@ -1,0 +1,1 @@
+"""The straight line from a client's bytes to a client's bytes."""

@@ -1,0 +1,1 @@
+"""Who serves a protocol: base URLs, credentials, model lists, quirks."""

@@ -1,0 +1,1 @@
+"""Which channel answers: pure policy. Clock and randomness are handed in."""
