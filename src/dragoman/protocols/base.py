@@ -15,7 +15,7 @@ bytes and values in, bytes and values out; the only exceptions raised are ``cano
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from typing import Protocol as Interface
 
@@ -181,6 +181,8 @@ class Protocol:
     name: str
     title: str
     endpoint: Callable[[str, bool], str]
+    models_path: str = ""
+    """Where a provider lists its models, below the base URL; empty if nowhere."""
     credential_header: str = "authorization"
     headers: Mapping[str, str]
 
@@ -201,7 +203,10 @@ class Protocol:
     gateway needs (usage in streams), is changed."""
     stream_relay: Callable[[Parsed, Origin], StreamRelay]
 
+    stream_media_type: str = "text/event-stream"
     embeddings: EmbeddingCodecs | None = None
+    embedding_forms: Mapping[str, EmbeddingCodecs] = field(default_factory=dict)
+    """Further forms of the embeddings request, by the verb in their path."""
     token_count: TokenCountCodecs | None = None
 
 

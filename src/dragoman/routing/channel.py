@@ -56,27 +56,26 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     stats_window_size: int = 100
     cooldown_seconds: float = 5.0
 
+    def names(self) -> tuple[str, ...]:
+        """The public model names it lists."""
+        return (*self.aliases, *(name for name in self.models if name not in self.aliases))
+
     def serves(self, model: str) -> bool:
         """Whether ``model`` (a public name; compared without regard to case) may go here."""
-        if model in self.aliases or not (self.models or self.aliases):
+        if not self.models:
             return True
         wanted = model.casefold()
-        return any(wanted == name.casefold() for name in (*self.models, *self.aliases)) or (
-            not self.models
-        )
+        return any(wanted == name.casefold() for name in self.names())
 
     def upstream_model(self, model: str) -> str:
-        """The provider's own name for ``model``."""
-        if model in self.aliases:
-            return self.aliases[model]
+        """The provider's own name for ``model``, in the provider's own spelling where known."""
+        if (alias := self.aliases.get(model)) is not None:
+            return alias
         wanted = model.casefold()
         for public, upstream in self.aliases.items():
             if public.casefold() == wanted:
                 return upstream
-        for name in self.models:
-            if name.casefold() == wanted:
-                return name
-        return model
+        return next((name for name in self.models if name.casefold() == wanted), model)
 
     def endpoint_for(self, protocol: str) -> Endpoint:
         """The endpoint that passes ``protocol`` through, else the preferred one."""

@@ -1,0 +1,46 @@
+"""A streamed answer on its way from upstream bytes to client bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol as Interface
+
+from dragoman.canonical.events import Event
+from dragoman.protocols.base import StreamDecoder, StreamEncoder
+
+
+class Flow(Interface):
+    """What forwarding (``StreamRelay``) and translating have in common."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def feed(self, chunk: bytes) -> tuple[bytes, list[Event]]: ...
+
+    def finish(self) -> tuple[bytes, list[Event]]: ...
+
+
+class Translation:
+    """Decodes one protocol and encodes another."""
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+
+    @property
+    def ended(self) -> bool:
+        """The upstream's terminal marker has come."""
+        return self._decoder.ended
+
+    def feed(self, chunk: bytes) -> tuple[bytes, list[Event]]:
+        """(client bytes, events) for some upstream bytes."""
+        events = self._decoder.feed(chunk)
+        return self._encode(events), events
+
+    def finish(self) -> tuple[bytes, list[Event]]:
+        """(closing bytes, events); raises UpstreamBroken if the stream was cut short."""
+        events = self._decoder.finish()
+        return self._encode(events) + self._encoder.finish(), events
+
+    def _encode(self, events: Iterable[Event]) -> bytes:
+        return b"".join([self._encoder.feed(event) for event in events])

@@ -1,0 +1,59 @@
+"""From a channel and an encoded body to the HTTP request that goes upstream."""
+
+from __future__ import annotations
+
+import re
+
+from dragoman.protocols.base import Encoded, Protocol
+from dragoman.routing.channel import Channel, Endpoint
+from dragoman.wire.http import HttpRequest
+
+_VERSION = re.compile(r"v\d+[a-z0-9]*|api")
+
+
+def join_url(base_url: str, path: str) -> str:
+    """Join a base URL and a protocol's path.
+
+    People give bases with and without the version (``https://api.anthropic.com/v1``); where both
+    name one, the base's stands.
+    """
+    base = base_url.rstrip("/")
+    last = base.rsplit("/", 1)[-1]
+    first, _, rest = path.lstrip("/").partition("/")
+    if _VERSION.fullmatch(last) and _VERSION.fullmatch(first):
+        return f"{base}/{rest}"
+    return f"{base}{path}"
+
+
+def credential_headers(channel: Channel, protocol: Protocol) -> dict[str, str]:
+    """The header that carries the channel's credential; empty if it has none."""
+    if channel.credential is None:
+        return {}
+    header = channel.credential_header or protocol.credential_header
+    secret = channel.credential.reveal()
+    return {header: f"Bearer {secret}" if header == "authorization" else secret}
+
+
+def build_request(
+    channel: Channel,
+    endpoint: Endpoint,
+    protocol: Protocol,
+    path: str,
+    encoded: Encoded,
+    *,
+    stream: bool = False,
+) -> HttpRequest:
+    """The POST for ``encoded``. Later sources of headers win: protocol, channel, body, credential."""
+    return HttpRequest(
+        method="POST",
+        url=join_url(endpoint.base_url, path),
+        headers={
+            "content-type": "application/json",
+            "accept": "text/event-stream" if stream else "application/json",
+            **protocol.headers,
+            **channel.headers,
+            **encoded.headers,
+            **credential_headers(channel, protocol),
+        },
+        body=encoded.body,
+    )

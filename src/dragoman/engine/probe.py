@@ -1,0 +1,109 @@
+"""Trying a channel out: one real request, and a plain word on what is wrong."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from dragoman.canonical.errors import GatewayError, UpstreamRefusedCredential
+from dragoman.canonical.parts import Text
+from dragoman.canonical.request import Message, Request, Settings
+from dragoman.canonical.signature import Origin
+from dragoman.engine.outbound import build_request, credential_headers, join_url
+from dragoman.engine.pipeline import ProfileOf
+from dragoman.engine.reply import Deadlines
+from dragoman.engine.transport import Transport
+from dragoman.protocols.base import Protocol
+from dragoman.routing.channel import Channel
+from dragoman.wire.http import HttpRequest
+
+PROBE_SECONDS = 20.0
+_MAX_TOKENS = 16  # some models refuse less
+
+
+class ProbeResult(msgspec.Struct, kw_only=True, frozen=True):
+    """``status`` is the upstream's HTTP status, None if it never answered; ``detail`` is for a
+    person."""
+
+    ok: bool
+    status: int | None
+    milliseconds: float
+    detail: str
+
+
+async def probe_channel(
+    channel: Channel,
+    protocol: Protocol,
+    transport: Transport,
+    *,
+    model: str | None = None,
+    profile_of: ProfileOf,
+) -> ProbeResult:
+    """List the channel's models or, given ``model``, have it generate a few tokens."""
+    started = time.monotonic()
+    request = (
+        _list_request(channel, protocol)
+        if model is None
+        else _generation(channel, protocol, model, profile_of)
+    )
+    deadlines = Deadlines(first=PROBE_SECONDS, idle=PROBE_SECONDS, total=PROBE_SECONDS)
+    status: int | None = None
+    try:
+        async with transport.exchange(request, deadlines, channel.proxy_url) as reply:
+            status = reply.status
+            body = await reply.read()
+        if not 200 <= status < 300:
+            raise protocol.decode_error(status, reply.headers, body)
+        detail = "answers"
+        if model is not None:
+            origin = Origin(protocol.name, channel.provider, model)
+            answered = protocol.decode_response(body, origin).model
+            detail = f"answers as {answered}" if answered else "answers"
+        ok = True
+    except GatewayError as error:
+        ok, detail = False, _advice(error, channel, status)
+    milliseconds = (time.monotonic() - started) * 1000
+    return ProbeResult(ok=ok, status=status, milliseconds=milliseconds, detail=detail)
+
+
+def _list_request(channel: Channel, protocol: Protocol) -> HttpRequest:
+    endpoint = channel.endpoint_for(protocol.name)
+    return HttpRequest(
+        method="GET",
+        url=join_url(endpoint.base_url, protocol.models_path),
+        headers={
+            "accept": "application/json",
+            **protocol.headers,
+            **channel.headers,
+            **credential_headers(channel, protocol),
+        },
+    )
+
+
+def _generation(
+    channel: Channel, protocol: Protocol, model: str, profile_of: ProfileOf
+) -> HttpRequest:
+    upstream_model = channel.upstream_model(model)
+    request = Request(
+        model=upstream_model,
+        messages=[Message(role="user", parts=[Text(text="Say hi.")])],
+        settings=Settings(max_output_tokens=_MAX_TOKENS),
+    )
+    encoded = protocol.encode_request(request, profile_of(channel, protocol.name, upstream_model))
+    endpoint = channel.endpoint_for(protocol.name)
+    path = protocol.endpoint(upstream_model, False)
+    return build_request(channel, endpoint, protocol, path, encoded)
+
+
+def _advice(error: GatewayError, channel: Channel, status: int | None) -> str:
+    if isinstance(error, UpstreamRefusedCredential) or status in (401, 403):
+        advice = "check the channel's API key"
+    elif status == 404:
+        advice = "check the base URL (many end in /v1) and the model's name"
+    elif status is None:
+        advice = "check the base URL, the network and the proxy"
+    else:
+        return error.message
+    base = channel.endpoints[0].base_url
+    return f"{error.message} — {advice} ({base})"

@@ -1,0 +1,113 @@
+"""An upstream's answer as the pipeline sees it, whoever carries it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+
+import msgspec
+
+from dragoman.canonical.errors import UpstreamBroken, UpstreamTimeout
+
+MAX_REPLY_BYTES = 32 * 1024 * 1024
+"""Largest whole answer taken from an upstream, decoded; a decompression bomb stops here."""
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Limits of one attempt in seconds: until the first content, between two bytes after it, and
+    over all. The limit for connecting belongs to the transport."""
+
+    first: float = 120.0
+    idle: float = 60.0
+    total: float = 3600.0
+
+
+class UpstreamReply:
+    """An answer whose headers have come; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def chunk(self) -> bytes:
+        """The next bytes as they come; empty at the end. Raises UpstreamError."""
+        raise NotImplementedError
+
+    def began(self) -> None:
+        """The first content has come: from now on the idle limit counts, not the first one."""
+
+    async def read(self) -> bytes:
+        """The whole body. Raises UpstreamBroken past MAX_REPLY_BYTES."""
+        self.began()
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self.chunk():
+            size += len(piece)
+            if size > MAX_REPLY_BYTES:
+                raise UpstreamBroken(f"The upstream's answer exceeds {MAX_REPLY_BYTES} bytes.")
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Exchange:
+    """One request and its reply under deadlines, as an async context manager.
+
+    Leaving the block, by whatever way, ends the exchange: a reply read to its end gives its
+    connection back, any other is closed so that the upstream stops working.
+    """
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._timer: asyncio.Timeout | None = None
+        self._began = False
+        self._end = 0.0
+
+    async def open(self) -> UpstreamReply:
+        """Send the request and wait for the answer's headers. Raises UpstreamError."""
+        raise NotImplementedError
+
+    def close(self, *, clean: bool) -> None:
+        """End the exchange; ``clean`` when the block was left without an exception."""
+        raise NotImplementedError
+
+    def began(self) -> None:
+        """Switch from the first-content limit to the idle limit."""
+        self._began = True
+        self.heard()
+
+    def heard(self) -> None:
+        """Bytes have come: the idle limit starts anew."""
+        if self._began and self._timer is not None:
+            now = asyncio.get_running_loop().time()
+            self._timer.reschedule(min(now + self._deadlines.idle, self._end))
+
+    async def __aenter__(self) -> UpstreamReply:
+        now = asyncio.get_running_loop().time()
+        self._end = now + self._deadlines.total
+        self._timer = asyncio.timeout_at(min(now + self._deadlines.first, self._end))
+        await self._timer.__aenter__()
+        try:
+            return await self.open()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(clean=error is None)
+        assert self._timer is not None
+        try:
+            await self._timer.__aexit__(kind, error, trace)
+        except TimeoutError:
+            raise self._late() from None
+
+    def _late(self) -> UpstreamTimeout:
+        if asyncio.get_running_loop().time() >= self._end:
+            return UpstreamTimeout(f"The answer took longer than {self._deadlines.total:g} s.")
+        if self._began:
+            return UpstreamTimeout(f"The upstream fell silent for {self._deadlines.idle:g} s.")
+        return UpstreamTimeout(f"The upstream said nothing for {self._deadlines.first:g} s.")

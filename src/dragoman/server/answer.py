@@ -1,0 +1,53 @@
+"""Answers over ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from dragoman.engine.answer import Answer, Headers
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def raw_headers(headers: Headers) -> RawHeaders:
+    """Headers as ASGI wants them."""
+    return [
+        (name.encode("ascii"), value.encode("latin-1", "replace"))
+        for name, value in headers.items()
+    ]
+
+
+class AsgiAnswer(Answer):
+    """Writes to an ASGI ``send``; the body is left out for HEAD requests."""
+
+    def __init__(self, send: Send, *, head: bool = False) -> None:
+        self._send = send
+        self._head = head
+        self.status = 0
+        self.client_left = False
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        self.begun = True
+        self.status = status
+        raw = raw_headers(headers)
+        raw.append((b"content-length", str(len(body)).encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        await self._send({"type": "http.response.body", "body": b"" if self._head else body})
+
+    async def begin(self, headers: Headers) -> None:
+        self.begun = True
+        self.status = 200
+        await self._send(
+            {"type": "http.response.start", "status": 200, "headers": raw_headers(headers)}
+        )
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,100 @@
+"""The gateway as an ASGI application.
+
+Inference routes are resolved by one pure function (``routes.resolve``): nothing but a table look-up
+and the client's key stands between the socket and the pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+from dragoman.canonical.errors import GatewayError, Unavailable, UpgradeRequired
+from dragoman.engine.pipeline import JSON_HEADERS
+from dragoman.server import status
+from dragoman.server.answer import AsgiAnswer, Receive, Scope, Send, raw_headers
+from dragoman.server.body import ClientLeft, check_headers
+from dragoman.server.gateway import Gateway
+from dragoman.server.inference import Incoming, Inference
+from dragoman.server.routes import protocol_of, resolve
+
+logger = logging.getLogger("dragoman.server")
+
+
+class App:
+    """The ASGI callable."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._inference = Inference(gateway)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._refuse_websocket(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = AsgiAnswer(send, head=scope["method"] == "HEAD")
+        request_id = str(uuid.uuid4())
+        self._gateway.enter()
+        try:
+            if not await status.answer(self._gateway, scope, answer):
+                await self._infer(scope, receive, answer, request_id)
+        except ClientLeft:
+            pass
+        except asyncio.CancelledError:
+            # The client left and the watcher cancelled us; a cancellation from elsewhere must go on.
+            if not answer.client_left:
+                raise
+        except GatewayError as error:
+            await self._fail(scope, answer, error, request_id)
+        except (
+            Exception
+        ):  # the last line of defence: a defect must not take the connection down bare
+            logger.exception("request %s: unexpected failure", request_id)
+            await self._fail(scope, answer, GatewayError("The gateway failed."), request_id)
+        finally:
+            self._gateway.leave()
+
+    async def _infer(
+        self, scope: Scope, receive: Receive, answer: AsgiAnswer, request_id: str
+    ) -> None:
+        headers = scope["headers"]
+        check_headers(headers)
+        route = resolve(scope["method"], scope["path"])
+        if self._gateway.draining:
+            raise Unavailable("The gateway is shutting down.", retry_after=1)
+        principal = self._gateway.authenticate(headers, scope["query_string"])
+        incoming = Incoming(scope, receive, answer, principal, request_id)
+        await self._inference.answer(route, incoming)
+
+    async def _fail(
+        self, scope: Scope, answer: AsgiAnswer, error: GatewayError, request_id: str
+    ) -> None:
+        names = frozenset(name for name, _ in scope["headers"])
+        protocol = self._gateway.pipeline.protocols[protocol_of(scope["path"], names)]
+        reply = protocol.encode_error(error, request_id)
+        if answer.begun:
+            return
+        headers = {**dict(reply.headers), "inference-id": request_id}
+        if error.status in (413, 408):
+            headers["connection"] = "close"  # the rest of the body is not going to be read
+        await answer.whole(reply.status, headers, reply.body)
+
+    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Codex tries a WebSocket first; 426 sends it to HTTP at once, any other status only after
+        seven attempts (measured 2026-11-20)."""
+        await receive()
+        protocol = self._gateway.pipeline.protocols["openai_responses"]
+        error = UpgradeRequired("The gateway answers over HTTP, not over WebSocket.")
+        reply = protocol.encode_error(error, str(uuid.uuid4()))
+        await send(
+            {
+                "type": "websocket.http.response.start",
+                "status": 426,
+                "headers": raw_headers({**JSON_HEADERS}),
+            }
+        )
+        await send({"type": "websocket.http.response.body", "body": reply.body})

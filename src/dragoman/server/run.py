@@ -1,0 +1,160 @@
+"""Starting and stopping the server process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol as Interface
+
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+from starlette.middleware.cors import CORSMiddleware
+
+from dragoman.engine.pipeline import Pipeline, ProfileOf
+from dragoman.engine.tasks import spawn
+from dragoman.engine.transport import Transport
+from dragoman.governance.keys import KeyRing
+from dragoman.protocols.base import Protocol
+from dragoman.routing.channel import Channel
+from dragoman.server.app import App
+from dragoman.server.gateway import Gateway, Policy
+
+logger = logging.getLogger("dragoman.server")
+
+DRAIN_SECONDS = 120.0
+"""How long a stopping gateway waits for the answers under way."""
+_HEADER_READ_MILLISECONDS = 10_000
+_BACKLOG = 1024
+
+
+class Settings(Interface):
+    """What the server reads of the configuration's settings."""
+
+    @property
+    def require_auth(self) -> bool: ...
+    @property
+    def enable_fallback(self) -> bool: ...
+    @property
+    def enable_cors(self) -> bool: ...
+    @property
+    def cors_origins(self) -> tuple[str, ...]: ...
+
+
+class State(Interface):
+    """One snapshot of the configuration."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def channels(self) -> tuple[Channel, ...]: ...
+    @property
+    def keyring(self) -> KeyRing: ...
+
+
+class Source(Interface):
+    """Where the configuration comes from: the present state, and a watch for later ones."""
+
+    @property
+    def state(self) -> State: ...
+
+    async def watch(self, changed: Callable[[State], Awaitable[None] | None]) -> None:
+        """Call ``changed`` after every change, until cancelled."""
+        ...
+
+
+async def run_server(
+    source: Source,
+    *,
+    host: str,
+    port: int,
+    protocols: Mapping[str, Protocol],
+    profile_of: ProfileOf,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: answers under way are finished, new requests get
+    503. ``ready`` is called once the port is open. Raises OSError if it cannot be opened."""
+    transport = Transport()
+    pipeline = Pipeline(
+        protocols=protocols, profile_of=profile_of, transport=transport, clock=time.monotonic
+    )
+    gateway = Gateway(pipeline)
+    _configure(gateway, source.state)
+    settings = source.state.settings
+    app: object = App(gateway)
+    if settings.enable_cors:
+        app = CORSMiddleware(
+            App(gateway),
+            allow_origins=settings.cors_origins,
+            allow_methods=("*",),
+            allow_headers=("*",),
+            expose_headers=("*",),
+        )
+    server = _listen(app, host, port)
+    watcher = spawn(source.watch(lambda state: _configure(gateway, state)), "configuration-watch")
+    stopping = _on_signal(gateway, server)
+    serving = spawn(server.serve(), "http-server")
+    try:
+        await _until_started(server, serving)
+        ready()
+        await serving
+    finally:
+        watcher.cancel()
+        stopping.cancel()
+        await transport.close()
+
+
+def _configure(gateway: Gateway, state: State) -> None:
+    policy = Policy(
+        require_auth=state.settings.require_auth, enable_fallback=state.settings.enable_fallback
+    )
+    gateway.configure(state.channels, state.keyring, policy)
+
+
+def _listen(app: object, host: str, port: int) -> Server:
+    return Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        backlog=_BACKLOG,
+        log_enabled=False,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_READ_MILLISECONDS),
+    )
+
+
+async def _until_started(server: Server, serving: asyncio.Task[None]) -> None:
+    while not server.wrks:
+        if serving.done():
+            await serving
+            return
+        await asyncio.sleep(0.005)
+
+
+def _on_signal(gateway: Gateway, server: Server) -> asyncio.Task[None]:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(name, asked.set)
+        except NotImplementedError:  # Windows has no signal handlers in its event loop
+            signal.signal(name, lambda *_: loop.call_soon_threadsafe(asked.set))
+    return spawn(_drain(asked, gateway, server), "drain")
+
+
+async def _drain(asked: asyncio.Event, gateway: Gateway, server: Server) -> None:
+    await asked.wait()
+    asked.clear()
+    gateway.drain()
+    if gateway.active:
+        logger.info("stopping: waiting for %d answers under way", gateway.active)
+    again = spawn(asked.wait(), "second-signal")  # a second signal ends the wait
+    quiet = spawn(gateway.quiet.wait(), "quiet")
+    await asyncio.wait((again, quiet), timeout=DRAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    again.cancel()
+    quiet.cancel()
+    server.main_loop_interrupt.set()
+    server.interrupt_signal = True

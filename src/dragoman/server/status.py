@@ -1,0 +1,61 @@
+"""``/``, ``/health`` and ``/ready``: open to everyone, dependent on nothing upstream."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from dragoman import __version__
+from dragoman.engine.pipeline import JSON_HEADERS
+from dragoman.server.answer import AsgiAnswer, Scope
+from dragoman.server.gateway import Gateway
+
+_HEALTH_PATHS = frozenset({"/health", "/health/live", "/healthz"})
+_READY_PATHS = frozenset({"/ready", "/health/ready", "/readyz"})
+_HELLO_PATHS = frozenset({"/api/hello"})  # Claude Code asks for this before anything else
+
+
+async def answer(gateway: Gateway, scope: Scope, answer: AsgiAnswer) -> bool:
+    """Answer if the path is one of ours; False if it is not."""
+    if scope["method"] not in ("GET", "HEAD"):
+        return False
+    path = scope["path"]
+    if path == "/":
+        await _json(answer, 200, _about())
+    elif path in _HEALTH_PATHS:
+        await _json(answer, 200, _health(gateway))
+    elif path in _READY_PATHS:
+        ready = not gateway.draining
+        await _json(answer, 200 if ready else 503, {"status": "ready" if ready else "draining"})
+    elif path in _HELLO_PATHS:
+        await _json(answer, 200, {"status": "ok"})
+    else:
+        return False
+    return True
+
+
+def _about() -> dict[str, object]:
+    return {
+        "status": "ok",
+        "message": "Dragoman is running.",
+        "version": __version__,
+        "endpoints": {
+            "openai": ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/models"],
+            "anthropic": ["/v1/messages", "/v1/messages/count_tokens"],
+            "gemini": ["/v1beta/models/{model}:generateContent"],
+        },
+    }
+
+
+def _health(gateway: Gateway) -> dict[str, object]:
+    return {
+        "status": "ok",
+        "version": __version__,
+        "uptime": round(time.monotonic() - gateway.started, 1),
+        "channels": sum(channel.enabled for channel in gateway.routing.channels),
+    }
+
+
+async def _json(answer: AsgiAnswer, status: int, body: dict[str, object]) -> None:
+    await answer.whole(status, dict(JSON_HEADERS), msgspec.json.encode(body))
