@@ -53,12 +53,18 @@ class Notes:
         self.items.append(Note(path, Action.KEPT, detail))
 
     def foreign(self, path: str, extensions: Extensions | None, protocol: str) -> None:
-        """Note every extension field that does not belong to ``protocol`` as dropped."""
+        """Note every extension field that does not belong to ``protocol`` as dropped.
+
+        Fields whose name begins with an underscore are their protocol's bookkeeping (item ids, which
+        of two spellings was used): nothing is lost to anyone else, so nothing is noted.
+        """
         if not extensions:
             return
         for owner, fields in extensions.items():
             if owner != protocol:
                 for field in fields:
+                    if field.startswith("_"):
+                        continue
                     self.dropped(f"{path}.{field}" if path else field, f"only {owner} knows it")
 
 

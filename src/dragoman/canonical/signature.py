@@ -16,6 +16,7 @@ import msgspec
 
 _MAGIC = b"dragoman\x00sig"  # twelve bytes: a multiple of three keeps the base64 prefix constant
 _PREFIX = base64.b64encode(_MAGIC).decode()
+_PREFIX_BYTES = _PREFIX.encode()
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,6 +72,12 @@ def unseal(value: str, protocol: str) -> Signature:
             return Signature(value, Origin(protocol))
         return Signature(fields[3], Origin(fields[0], fields[1], fields[2]))
     return Signature(value, Origin(protocol))
+
+
+def carries_sealed(body: bytes) -> bool:
+    """Whether ``body`` may hold a sealed signature: cheap enough to ask of every request that would
+    otherwise be forwarded as it is."""
+    return _PREFIX_BYTES in body
 
 
 def for_client(signature: Signature, protocol: str) -> str:

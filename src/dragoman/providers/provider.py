@@ -15,11 +15,13 @@ class Provider(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     URL is assumed to speak the first only. ``env_key`` and ``env_base_url`` name the environment
     variables that configure it, first match wins. ``credential_header`` empty means the protocol's
     own. ``models`` is the list shown where the provider lists none. ``drops`` and ``quirks`` go to
-    ``protocols.base.ModelProfile``; ``key_page`` is where a person gets a key.
+    ``protocols.base.ModelProfile`` by way of ``profiles``; ``key_page`` is where a person gets a key.
+    ``aliases`` are other names that people and older configurations use for it.
     """
 
     id: str
     name: str
+    aliases: tuple[str, ...] = ()
     protocols: Mapping[str, str] = {}
     env_key: tuple[str, ...] = ()
     env_base_url: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     any other is translated to the first. ``models`` empty means all. ``aliases`` maps public model
     names to upstream ones. ``timeout`` (seconds) bounds the silence before and between bytes.
     ``drops`` and ``quirks`` are the provider's, as in ``protocols.base.ModelProfile``.
-    ``credential_header`` empty means the protocol's own.
+    ``credential_header`` empty means the protocol's own. ``tags`` are the operator's.
     """
 
     id: int
@@ -38,6 +38,7 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     enabled: bool = True
     priority: int = 1
     weight: int = 1
+    tags: tuple[str, ...] = ()
     timeout: float = 120.0
     max_retries: int = 3
     proxy_url: Secret | None = None

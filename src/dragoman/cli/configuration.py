@@ -1,0 +1,96 @@
+"""``dragoman config``: configuration files in and out of the database."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dragoman.cli.options import ConfigFile, DataDir, make_options, with_runtime
+from dragoman.cli.output import CommandFailed, remark, say
+
+if TYPE_CHECKING:
+    from dragoman.runtime import Runtime
+
+app = typer.Typer(help="Check, import and export configuration files.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A configuration in JSON.")]
+
+
+@app.command()
+def check(file: File) -> None:
+    """Say everything that is wrong with a file, or that nothing is."""
+    from dragoman.config.load import read_file  # noqa: PLC0415
+    from dragoman.providers.catalog import load_catalog  # noqa: PLC0415
+
+    configuration = read_file(file, load_catalog())
+    say(
+        f"{file} is valid: {len(configuration.channels)} channels, "
+        f"{len(configuration.tokens)} tokens."
+    )
+
+
+@app.command("import")
+def take_over(file: File, data_dir: DataDir = None) -> None:
+    """Take a file's settings, channels and tokens over into the database.
+
+    Channels and tokens of the same name are replaced, others stay; settings become the file's. It
+    happens as a whole or not at all.
+    """
+    from dragoman.config.load import read_file  # noqa: PLC0415
+    from dragoman.config.stored import to_store  # noqa: PLC0415
+
+    async def work(runtime: Runtime) -> None:
+        configuration = read_file(file, runtime.catalog)
+        now = time.time()
+        await runtime.store.take_over(to_store(configuration, runtime.pepper, now), now)
+        say(
+            f"Imported {len(configuration.channels)} channels and {len(configuration.tokens)} "
+            f"tokens from {file}."
+        )
+
+    with_runtime(make_options(data_dir=data_dir), work)
+
+
+@app.command()
+def export(
+    with_secrets: Annotated[
+        bool, typer.Option("--with-secrets", help="Write credentials in the clear.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Else standard output."),
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the configuration in force as a file. Secrets are masked unless asked for."""
+    from dragoman.config.export import export as to_text  # noqa: PLC0415
+
+    async def work(runtime: Runtime) -> None:
+        configuration, digests_only = runtime.as_configuration()
+        text = to_text(configuration, with_secrets=with_secrets)
+        if output is None:
+            say(text.rstrip("\n"))
+        else:
+            _write_private(output, text)
+            remark(f"Wrote {output}.")
+        if digests_only:
+            remark(
+                f"{digests_only} keys are kept as digests only, so no export can hold them: they "
+                "stand as '***'. Replace or remove those tokens before importing the file."
+            )
+
+    with_runtime(make_options(config, data_dir), work)
+
+
+def _write_private(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None

@@ -1,0 +1,28 @@
+"""Finding channels by what a person calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dragoman.cli.output import CommandFailed
+from dragoman.config.problems import suggestion
+
+if TYPE_CHECKING:
+    from dragoman.config.assemble import Sourced
+    from dragoman.runtime import Runtime
+
+
+def find_channel(runtime: Runtime, name_or_id: str) -> Sourced:
+    """The channel of this name or id. Raises CommandFailed with the nearest name."""
+    for one in runtime.assembly.channels:
+        if name_or_id in (one.entry.name, str(one.entry.id)):
+            return one
+    known = [one.entry.name for one in runtime.assembly.channels]
+    hint = suggestion(name_or_id, known) if known else "; there are none (dragoman channels add)"
+    raise CommandFailed(f"No channel has the name or id {name_or_id!r}{hint}")
+
+
+def check_channels(runtime: Runtime, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The same, each of which is known. Raises CommandFailed."""
+    return tuple(find_channel(runtime, name).entry.name for name in wanted)

@@ -1,0 +1,119 @@
+"""``dragoman serve``: the gateway itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dragoman.cli.options import ConfigFile, DataDir, make_options, opened
+from dragoman.cli.output import CommandFailed, say
+
+if TYPE_CHECKING:
+    from dragoman.runtime import Options
+
+
+def serve(
+    *,
+    config: ConfigFile = None,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="Listen on this address. [env: DRAGOMAN_HOST, LISTEN]"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="Listen on this port; 3000 else. [env: DRAGOMAN_PORT, PORT]"),
+    ] = None,
+    data_dir: DataDir = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Add a model 'echo' that needs no provider, to try out.")
+    ] = False,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            "--log-level", help="debug, info, warning or error. [env: DRAGOMAN_LOG_LEVEL]"
+        ),
+    ] = None,
+) -> None:
+    """Run the gateway.
+
+    Flags win over the environment (and .env), the environment over the configuration file or the
+    database. Without a file, channels come from the environment (OPENAI_API_KEY and its like) and
+    from 'dragoman channels add'.
+
+    \b
+    Examples:
+      dragoman serve --demo
+      OPENAI_API_KEY=sk-… dragoman serve --host 127.0.0.1
+      dragoman serve --config config.json --port 8080
+    """
+    options = make_options(config, data_dir, host=host, port=port, demo=demo, log_level=log_level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(options))
+
+
+async def _serve(options: Options) -> None:
+    from dragoman.cli.banner import banner  # noqa: PLC0415
+    from dragoman.cli.wiring import profile_of  # noqa: PLC0415
+    from dragoman.protocols.registry import protocols  # noqa: PLC0415
+    from dragoman.server.run import run_server  # noqa: PLC0415
+
+    async with opened(options) as runtime:
+        settings = runtime.state.settings
+        _log_to_stderr(settings.log_level)
+        runtime.log_sources()
+        # Before the first key is made: it is shown once, and must not be lost to a taken port.
+        _refuse_taken_port(settings.host, settings.port)
+        new_key = await runtime.first_key()
+        try:
+            await run_server(
+                runtime,
+                host=settings.host,
+                port=settings.port,
+                protocols=protocols(),
+                profile_of=profile_of,
+                ready=lambda: say(banner(runtime, new_key)),
+            )
+        except OSError as error:
+            raise CommandFailed(f"The gateway cannot listen: {error}.") from None
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    if (reason := why_taken(host, port)) is not None:
+        raise CommandFailed(f"{reason} Choose another: dragoman serve --port {port % 65535 + 1}")
+
+
+def why_taken(host: str, port: int) -> str | None:
+    """Why nothing can listen there; None if something can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            if sys.platform != "win32":  # where it would let two programs share a port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except socket.gaierror:
+        return f"The host {host} is unknown."
+    except OSError as error:
+        return f"Port {port} on {host} cannot be used: {error.strerror}."
+    return None
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 - not to be had on every platform
+    except ImportError:
+        return None
+    return uvloop.Loop

@@ -1,0 +1,236 @@
+"""What the environment says: settings, channels by their providers' variables, proxy, one key.
+
+``.env`` in the working directory counts as environment; real variables win over it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dragoman.canonical.secret import Secret
+from dragoman.config import checks
+from dragoman.config.channels import Catalog
+from dragoman.config.problems import Findings, Problem, Refusal, suggestion
+from dragoman.config.schema import SETTINGS, ChannelEntry, Settings
+from dragoman.governance.keys import KEY_PREFIX, weakness
+from dragoman.providers.provider import Provider
+
+PREFIX = "DRAGOMAN_"
+DATA_DIR = "DRAGOMAN_DATA_DIR"
+CONFIG = "DRAGOMAN_CONFIG"
+SECRET_KEY = "DRAGOMAN_SECRET_KEY"  # noqa: S105 - a variable's name
+API_KEY = "API_KEY"
+USE_PROXY = "USE_PROXY"
+PROXY_URL = "PROXY_URL"
+
+FIRST_ID = 1_000_001
+"""Ids of channels from the environment; far from those the database gives."""
+
+_ALIASES = {"host": ("LISTEN",), "port": ("PORT",)}
+_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False}
+_WORDS |= {"no": False, "off": False}
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104
+
+
+class FromEnvironment(msgspec.Struct, kw_only=True, frozen=True):
+    """A channel and the names of the variables it came from."""
+
+    entry: ChannelEntry
+    variables: tuple[str, ...]
+
+
+class Environment(msgspec.Struct, kw_only=True, frozen=True):
+    """Everything of ours that the environment holds. ``settings`` are checked overrides; ``notices``
+    tell what was left aside and why."""
+
+    settings: Mapping[str, Any] = {}
+    channels: tuple[FromEnvironment, ...] = ()
+    proxy: Secret | None = None
+    key: Secret | None = None
+    notices: tuple[str, ...] = ()
+
+
+def with_dotenv(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """``environ`` over the ``.env`` file in ``directory``, if there is one. Raises Refusal."""
+    path = directory / ".env"
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return dict(environ)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(Problem(".env", f"cannot be read: {type(error).__name__}")) from None
+    from dotenv import dotenv_values  # noqa: PLC0415 - slow to import, and often not needed
+
+    values = dotenv_values(stream=io.StringIO(content), interpolate=False)
+    return {name: value for name, value in values.items() if value is not None} | dict(environ)
+
+
+def read(environ: Mapping[str, str], catalog: Catalog) -> Environment:
+    """Check every variable that is ours. Raises Refusal with all that is wrong."""
+    present = {name: value.strip() for name, value in environ.items() if value.strip()}
+    findings = Findings()
+    settings = {}
+    for name in SETTINGS:
+        for variable in variables_of(name):
+            if variable in present:
+                settings[name] = findings.check(variable, _setting, name, present[variable])
+                break
+    key = findings.check(API_KEY, _key, present[API_KEY]) if API_KEY in present else None
+    proxy = _proxy(present, findings)
+    channels, notices = _channels(present, catalog, findings)
+    findings.refuse()
+    return Environment(
+        settings=settings, channels=channels, proxy=proxy, key=key, notices=tuple(notices)
+    )
+
+
+def variables_of(setting: str) -> tuple[str, ...]:
+    """The variables that give a setting, the strongest first."""
+    return (PREFIX + setting.upper(), *_ALIASES.get(setting, ()))
+
+
+def base_url_variables(provider: Provider) -> tuple[str, ...]:
+    """The row's variables for the base URL, else ``OPENAI_BASE_URL`` and its like."""
+    if provider.env_base_url or not provider.env_key:
+        return provider.env_base_url
+    return (f"{provider.id.upper().replace('-', '_')}_BASE_URL",)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Variables that begin like ours and mean nothing, each with a hint."""
+    known = {DATA_DIR, CONFIG, SECRET_KEY} | {PREFIX + name.upper() for name in SETTINGS}
+    return [
+        (name, f"is not a known variable{suggestion(name, known)}")
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known
+    ]
+
+
+def recognised_variables(environ: Mapping[str, str], catalog: Catalog) -> list[str]:
+    """The names of the variables present that the gateway reads."""
+    known = {DATA_DIR, CONFIG, SECRET_KEY, API_KEY, USE_PROXY, PROXY_URL}
+    known |= {variable for name in SETTINGS for variable in variables_of(name)}
+    for provider in catalog.values():
+        known |= {*provider.env_key, *base_url_variables(provider)}
+    return sorted(name for name in environ if name in known and environ[name].strip())
+
+
+def points_to_itself(entry: ChannelEntry, settings: Settings) -> bool:
+    """Whether a channel's base URL is this very gateway's: the variable was meant for clients, and
+    requests would go round in circles."""
+    if not entry.base_url:
+        return False
+    parts = urlsplit(entry.base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return port == settings.port and (
+        parts.hostname in _LOOPBACK or parts.hostname == settings.host
+    )
+
+
+def _setting(name: str, text: str) -> Any:
+    """A setting from text, through the same check as in a file."""
+    default = getattr(Settings(), name)
+    value: Any = text
+    match default:
+        case bool():
+            value = _boolean(text)
+        case int() | float():
+            value = _number(text)
+        case tuple():
+            value = [part.strip() for part in text.split(",") if part.strip()]
+    return SETTINGS[name](value)
+
+
+def _boolean(text: str) -> bool:
+    """True and False in any case, and their usual stand-ins. ``bool("False")`` is true, which once
+    switched a proxy on for everybody who had written that it should be off."""
+    if text.lower() not in _WORDS:
+        raise Refusal("must be true or false")
+    return _WORDS[text.lower()]
+
+
+def _number(text: str) -> int | float | str:
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _key(text: str) -> Secret:
+    key = checks.secret(text)
+    if (reason := weakness(key.reveal())) is not None:
+        raise Refusal(f"{reason}; set it to a key of your own, or leave it out and use the one")
+    return key
+
+
+def _proxy(present: Mapping[str, str], findings: Findings) -> Secret | None:
+    wanted = findings.check(USE_PROXY, _boolean, present.get(USE_PROXY, "false"))
+    if not wanted:
+        return None
+    if PROXY_URL not in present:
+        findings.add(PROXY_URL, f"is missing, though {USE_PROXY} is true")
+        return None
+    checked: Secret | None = findings.check(PROXY_URL, checks.proxy_url, present[PROXY_URL])
+    return checked
+
+
+def _channels(
+    present: Mapping[str, str], catalog: Catalog, findings: Findings
+) -> tuple[tuple[FromEnvironment, ...], list[str]]:
+    """One channel for each provider with a variable set. A variable that several providers claim
+    counts for the first, so that a key is not sent to more than one of them."""
+    channels: list[FromEnvironment] = []
+    notices: list[str] = []
+    claimed: set[str] = set()
+    for provider in catalog.values():
+        key_name = _first(present, provider.env_key, claimed)
+        url_name = _first(present, base_url_variables(provider), claimed)
+        variables = tuple(name for name in (key_name, url_name) if name)
+        if not variables:
+            continue
+        claimed.update(variables)
+        if key_name and present[key_name].startswith(KEY_PREFIX):
+            notices.append(f"{key_name} holds a key of a gateway, so no channel was made of it.")
+            continue
+        key = findings.check(key_name, checks.secret, present[key_name]) if key_name else None
+        url = findings.check(url_name, _base_url, present[url_name], provider) if url_name else ""
+        entry = ChannelEntry(
+            id=FIRST_ID + len(channels),
+            name=provider.id,
+            type=provider.id,
+            api_key=key,
+            base_url=url or "",
+        )
+        channels.append(FromEnvironment(entry=entry, variables=variables))
+    return tuple(channels), notices
+
+
+def _first(present: Mapping[str, str], names: tuple[str, ...], claimed: set[str]) -> str:
+    return next((name for name in names if name in present and name not in claimed), "")
+
+
+def _base_url(text: str, provider: Provider) -> str:
+    """A base URL; without a scheme or port (``OLLAMA_HOST=0.0.0.0``) it takes the provider's own,
+    and an address to listen on becomes one to connect to."""
+    if "://" in text:
+        return checks.base_url(text)
+    usual = urlsplit(next(iter(provider.protocols.values()), "http://localhost"))
+    try:
+        parts = urlsplit(f"//{text}")
+        port = parts.port or usual.port
+    except ValueError:
+        raise Refusal("is not a valid URL") from None
+    name = parts.hostname or ""
+    if name in ("0.0.0.0", "::"):  # noqa: S104
+        name = "127.0.0.1"
+    if ":" in name:
+        name = f"[{name}]"
+    return checks.base_url(f"{usual.scheme}://{name}{f':{port}' if port else ''}{parts.path}")

@@ -1,0 +1,91 @@
+"""A configuration written back in the schema it is read by."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import msgspec
+
+from dragoman.canonical.secret import Secret
+from dragoman.config.checks import MASK
+from dragoman.config.load import Configuration
+from dragoman.config.schema import ChannelEntry, Settings, Token
+
+# Fields of our own are written only where they say something, so that a plain configuration looks
+# as it always did.
+_OWN_FIELDS = frozenset(
+    {
+        "timeout",
+        "protocol",
+        "protocols",
+        "aliases",
+        "headers",
+        "weight",
+        "tags",
+        "strict",
+        "drops",
+        "quirks",
+        "expires_at",
+    }
+)
+
+
+def export(configuration: Configuration, *, with_secrets: bool) -> str:
+    """The configuration as a file's text. Without secrets a mask stands in their place, which
+    reading refuses."""
+    document = {
+        "settings": settings_document(configuration.settings),
+        "channels": [channel_document(c, with_secrets) for c in configuration.channels],
+        "tokens": [token_document(t, with_secrets) for t in configuration.tokens],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def settings_document(settings: Settings) -> dict[str, Any]:
+    """Every setting."""
+    return {**msgspec.structs.asdict(settings), "cors_origins": list(settings.cors_origins)}
+
+
+def channel_document(entry: ChannelEntry, with_secrets: bool) -> dict[str, Any]:
+    """One channel."""
+    return _document(entry, with_secrets)
+
+
+def token_document(token: Token, with_secrets: bool) -> dict[str, Any]:
+    """One token; its expiry in ISO 8601."""
+    document = _document(token, with_secrets)
+    if token.expires_at is not None:
+        document["expires_at"] = iso_moment(token.expires_at)
+    return document
+
+
+def iso_moment(seconds: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _document(entry: ChannelEntry | Token, with_secrets: bool) -> dict[str, Any]:
+    document = {}
+    for field in msgspec.structs.fields(entry):
+        value = getattr(entry, field.name)
+        if field.name not in _OWN_FIELDS or value not in (None, "", (), {}, False, field.default):
+            document[field.name] = _plain(value, with_secrets)
+    # An empty field is how the schema says "none" of these.
+    for name in ("api_key", "proxy_url"):
+        if name in document and document[name] is None:
+            document[name] = ""
+    return document
+
+
+def _plain(value: Any, with_secrets: bool) -> Any:
+    match value:
+        case Secret():
+            return value.reveal() if with_secrets else MASK
+        case tuple():
+            return list(value)
+        case dict():
+            return {name: _plain(item, with_secrets) for name, item in value.items()}
+    return value

@@ -1,0 +1,186 @@
+"""The fields of a configuration file, their defaults and their checks.
+
+The schema is that of the well-known ``config.json`` (settings, channels, tokens) with fields of our
+own added at the end of each part; a file without those means what it always meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from dragoman.canonical.request import Settings as RequestSettings
+from dragoman.canonical.secret import Secret
+from dragoman.config import checks
+from dragoman.config.checks import Check
+from dragoman.config.problems import Findings, Refusal, suggestion
+
+MAX_ID = 2**53
+
+
+class Settings(msgspec.Struct, kw_only=True, frozen=True):
+    """The gateway's own settings. ``default_timeout`` is for channels that set none."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - the default other machines and containers expect
+    port: int = 3000
+    require_auth: bool = True
+    enable_fallback: bool = True
+    enable_cors: bool = True
+    high_availability_mode: bool = False
+    auto_start: bool = False
+    log_level: str = "info"
+    default_timeout: float = 120.0
+    cors_origins: tuple[str, ...] = ("*",)
+
+
+class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
+    """A channel as an operator writes it; ``config.channels`` makes a routable one of it.
+
+    ``type`` is a provider's id. ``protocol`` and ``protocols`` say what the channel speaks when the
+    provider's row does not. Header values are secrets because they often are.
+    """
+
+    id: int
+    name: str
+    type: str
+    base_url: str = ""
+    api_key: Secret | None = None
+    models: tuple[str, ...] = ()
+    enabled: bool = True
+    priority: int = 1
+    timeout: float | None = None
+    max_retries: int = 3
+    proxy_enabled: bool = False
+    proxy_url: Secret | None = None
+    max_concurrency: int | None = None
+    min_concurrency: int = 1
+    max_adaptive_concurrency: int = 10
+    response_time_low: float = 1.0
+    response_time_high: float = 5.0
+    error_rate_threshold: float = 0.1
+    increase_step: int = 2
+    decrease_factor: float = 0.8
+    stats_window_size: int = 100
+    cooldown_seconds: float = 5.0
+    protocol: str = ""
+    protocols: Mapping[str, str] = {}
+    aliases: Mapping[str, str] = {}
+    headers: Mapping[str, Secret] = {}
+    weight: int = 1
+    tags: tuple[str, ...] = ()
+    strict: bool = False
+    drops: tuple[str, ...] = ()
+    quirks: Mapping[str, Any] = {}
+
+
+class Token(msgspec.Struct, kw_only=True, frozen=True):
+    """A virtual key written into a configuration. ``allowed_channels`` holds names, or ids as text;
+    ``expires_at`` is in seconds since 1970."""
+
+    id: int
+    name: str
+    key: Secret
+    enabled: bool = True
+    allowed_channels: tuple[str, ...] = ()
+    allowed_models: tuple[str, ...] = ()
+    strict: bool = False
+    expires_at: float | None = None
+
+
+_SECONDS = checks.positive(86_400)
+_COUNT = checks.whole(1, 1_000_000)
+
+SETTINGS: Mapping[str, Check] = {
+    "host": checks.host,
+    "port": checks.whole(1, 65_535),
+    "require_auth": checks.boolean,
+    "enable_fallback": checks.boolean,
+    "enable_cors": checks.boolean,
+    "high_availability_mode": checks.boolean,
+    "auto_start": checks.boolean,
+    "log_level": checks.one_of("debug", "info", "warning", "error"),
+    "default_timeout": _SECONDS,
+    "cors_origins": checks.listed(checks.origin),
+}
+
+_DROPPABLE = (
+    *RequestSettings.__struct_fields__,
+    "tool_choice",
+    "parallel_tool_calls",
+    "output",
+    "reasoning",
+)
+
+CHANNEL: Mapping[str, Check] = {
+    "id": checks.whole(1, MAX_ID),
+    "name": checks.label,
+    "type": checks.text,
+    "base_url": checks.blank_or(checks.base_url, then=""),
+    "api_key": checks.blank_or(checks.secret),
+    "models": checks.names,
+    "enabled": checks.boolean,
+    "priority": checks.whole(0, 1_000_000),
+    "timeout": checks.nullable(_SECONDS),
+    "max_retries": checks.whole(0, 100),
+    "proxy_enabled": checks.boolean,
+    "proxy_url": checks.blank_or(checks.proxy_url),
+    "max_concurrency": checks.blank_or(_COUNT, blank=(None, 0)),  # both mean adaptive
+    "min_concurrency": _COUNT,
+    "max_adaptive_concurrency": _COUNT,
+    "response_time_low": _SECONDS,
+    "response_time_high": _SECONDS,
+    "error_rate_threshold": checks.number(0, 1),
+    "increase_step": _COUNT,
+    "decrease_factor": checks.between(0, 1),
+    "stats_window_size": _COUNT,
+    "cooldown_seconds": checks.number(0, 86_400),
+    "protocol": checks.blank_or(checks.text, then=""),
+    "protocols": checks.mapping(checks.blank_or(checks.base_url, then="")),
+    "aliases": checks.mapping(checks.text),
+    "headers": checks.mapping(checks.secret, checks.header_name),
+    "weight": checks.whole(1, 1_000),
+    "tags": checks.names,
+    "strict": checks.boolean,
+    "drops": checks.listed(checks.known_name(_DROPPABLE, "the request field")),
+    "quirks": checks.mapping(checks.json_value),
+}
+
+
+def _channel_reference(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return checks.text(value)
+
+
+TOKEN: Mapping[str, Check] = {
+    "id": checks.whole(1, MAX_ID),
+    "name": checks.label,
+    "key": checks.secret,
+    "enabled": checks.boolean,
+    "allowed_channels": checks.listed(_channel_reference),
+    "allowed_models": checks.names,
+    "strict": checks.boolean,
+    "expires_at": checks.nullable(checks.moment),
+}
+
+
+def read_fields(
+    raw: Any, fields: Mapping[str, Check], required: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Check every field of an object. Raises Refusal with all that is unknown, missing or wrong."""
+    if not isinstance(raw, dict):
+        raise Refusal(f"must be an object, not {checks.kind(raw)}")
+    findings = Findings()
+    for name in required:
+        if name not in raw:
+            findings.add(name, "is missing")
+    values = {}
+    for name, value in raw.items():
+        if name in fields:
+            values[name] = findings.check(name, fields[name], value)
+        else:
+            findings.add(name, f"is not a known field{suggestion(name, fields)}")
+    findings.refuse()
+    return values

@@ -1,0 +1,134 @@
+"""Reading bodies into the wire types without losing what these do not know.
+
+Nearly every body is camelCase and known: it takes one strict, typed decode. Only when that fails is
+the body walked along the types, to rename snake_case fields (Google's parser takes both spellings,
+and its own Python SDK mixes them) and to set unknown fields aside; then it is decoded again, and
+what fails now is truly wrong. The walk follows the types alone, so users' data is never renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Generic
+
+import msgspec
+
+from dragoman.canonical.parts import Json
+from dragoman.protocols.gemini_generate.types import EXTRA, W, Wire
+from dragoman.protocols.wire_json import read_client, read_upstream
+
+_ANY = msgspec.json.Decoder()
+_MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
+
+class _Shape(msgspec.Struct, frozen=True):
+    """How to tidy an object: accepted name → wire name, and wire name → shape of what it holds."""
+
+    names: Mapping[str, str]
+    children: Mapping[str, _Shape]
+
+
+class Reader(Generic[W]):
+    """Reads bodies of one type."""
+
+    def __init__(self, type_: type[W]) -> None:
+        self._decoder: msgspec.json.Decoder[W] = msgspec.json.Decoder(type_)
+        self._type = type_
+
+    def client(self, body: bytes) -> W:
+        """A client's body; raises InvalidRequest with the path at fault."""
+        try:
+            return self._decoder.decode(body)
+        except _MALFORMED:
+            return read_client(self._tidied(body), self._decoder)
+
+    def upstream(self, body: bytes, what: str = "answer") -> W:
+        """An upstream's body; raises UpstreamBroken."""
+        try:
+            return self._decoder.decode(body)
+        except _MALFORMED:
+            return read_upstream(self._tidied(body), self._decoder, what)
+
+    def _tidied(self, body: bytes) -> bytes:
+        try:
+            return msgspec.json.encode(_tidy(_ANY.decode(body), _shape(self._type)))
+        except _MALFORMED:
+            return body
+
+
+def rest(value: Wire, used: frozenset[str]) -> dict[str, Json]:
+    """Every field of ``value`` that is set, known or not, except the ``used`` (attribute names), under
+    its wire name."""
+    left = {
+        wire: field
+        for attribute, wire in _attributes(type(value))
+        if attribute not in used and (field := getattr(value, attribute)) is not None
+    }
+    for wire, field in left.items():
+        if isinstance(field, Wire | list):
+            left[wire] = plain(field)
+    if value.extra:
+        left.update(value.extra)
+    return left
+
+
+def plain(value: Json) -> Json:
+    """Wire objects → the JSON they were."""
+    if isinstance(value, Wire):
+        return rest(value, frozenset())
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+@cache
+def _attributes(type_: type[Wire]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (field.name, field.encode_name)
+        for field in msgspec.structs.fields(type_)
+        if field.encode_name != EXTRA
+    )
+
+
+def _tidy(value: Any, shape: _Shape) -> Any:
+    if isinstance(value, list):
+        return [_tidy(item, shape) for item in value]
+    if not isinstance(value, dict):
+        return value
+    tidy: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
+    for name, field in value.items():
+        wire = shape.names.get(name)
+        if wire is None:
+            unknown[name] = field
+        else:
+            child = shape.children.get(wire)
+            tidy[wire] = field if child is None else _tidy(field, child)
+    if unknown:
+        tidy[EXTRA] = unknown
+    return tidy
+
+
+@cache
+def _shape(type_: type[Wire]) -> _Shape:
+    names: dict[str, str] = {}
+    children: dict[str, _Shape] = {}
+    for field in msgspec.structs.fields(type_):
+        if field.encode_name == EXTRA:
+            continue
+        names[field.name] = names[field.encode_name] = field.encode_name
+        for child in _structs(msgspec.inspect.type_info(field.type)):
+            children[field.encode_name] = _shape(child)
+    return _Shape(names, children)
+
+
+def _structs(type_: msgspec.inspect.Type) -> Iterable[type[Wire]]:
+    match type_:
+        case msgspec.inspect.StructType(cls=cls) if issubclass(cls, Wire):
+            yield cls
+        case msgspec.inspect.ListType(item_type=item):
+            yield from _structs(item)
+        case msgspec.inspect.UnionType(types=types):
+            for member in types:
+                yield from _structs(member)

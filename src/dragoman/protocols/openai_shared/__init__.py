@@ -1,0 +1,1 @@
+"""What the OpenAI protocols (chat, completions, responses) have in common; no protocol by itself."""

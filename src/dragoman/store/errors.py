@@ -1,0 +1,23 @@
+"""What can go wrong with the store. Every message says what to do and holds no secret."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked; the message is meant for the operator."""
+
+
+class NameTaken(StoreError):
+    """Another live row bears the name."""
+
+
+class NoSuchRow(StoreError):
+    """Nothing bears the name or id."""
+
+
+class SecretKeyError(StoreError):
+    """The secret key is missing, unusable, or not the one the database was written with."""
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer version of the gateway."""

@@ -1,0 +1,71 @@
+"""Rows of the tables ⇄ the values that the store speaks in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, Table
+
+from dragoman.governance.keys import VirtualKey
+from dragoman.store.sealing import SealedBox
+from dragoman.store.store import StoredChannel
+
+_MAX_ID = 2**63 - 1
+
+
+def named(table: Table, name_or_id: str) -> ColumnElement[bool]:
+    """The condition that a row has this name or id; a number is always an id."""
+    if name_or_id.isascii() and name_or_id.isdigit():
+        return table.c.id == min(int(name_or_id), _MAX_ID)
+    return table.c.name == name_or_id
+
+
+def key_from_row(row: Row[Any]) -> VirtualKey:
+    """A row of ``keys``."""
+    return VirtualKey(
+        id=str(row.id),
+        name=row.name,
+        digest=row.digest,
+        hint=row.hint,
+        allowed_channels=tuple(row.allowed_channels),
+        allowed_models=tuple(row.allowed_models),
+        strict=row.strict,
+        enabled=row.enabled,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+def key_values(key: VirtualKey) -> dict[str, Any]:
+    """Everything of a key but its id, which the table gives."""
+    values = msgspec.structs.asdict(key)
+    del values["id"]
+    return values | {
+        "allowed_channels": list(key.allowed_channels),
+        "allowed_models": list(key.allowed_models),
+    }
+
+
+def channel_from_row(row: Row[Any], box: SealedBox) -> StoredChannel:
+    """A row of ``channels``, unsealed. Raises SecretKeyError."""
+    secrets = {}
+    if row.sealed is not None:
+        secrets = msgspec.json.decode(box.open(row.sealed, _place(row.id)), type=dict[str, Any])
+    return StoredChannel(id=row.id, name=row.name, document=row.document, secrets=secrets)
+
+
+def channel_values(channel: StoredChannel, box: SealedBox) -> dict[str, Any]:
+    """Name, document and sealed secrets of a channel whose id is known."""
+    sealed = (
+        box.seal(msgspec.json.encode(channel.secrets), _place(channel.id))
+        if channel.secrets
+        else None
+    )
+    return {"name": channel.name, "document": channel.document, "sealed": sealed}
+
+
+def _place(channel_id: int) -> str:
+    return f"channels/{channel_id}"

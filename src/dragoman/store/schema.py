@@ -1,0 +1,58 @@
+"""Bringing a database to the newest schema, at the cost of one query when it is there already.
+
+Alembic takes a third of a second to import, so it is imported only for an old database: a fresh one
+is made from ``tables`` directly and stamped (a test holds the two ways to the same result).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from dragoman.store.errors import SchemaTooNew
+from dragoman.store.tables import metadata
+
+NEWEST = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The schema version the database holds; None if it is fresh."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(
+        text("SELECT version_num FROM alembic_version")
+    ).scalar_one_or_none()
+    return found
+
+
+def create(connection: Connection) -> None:
+    """Make every table of the newest schema and stamp it."""
+    metadata.create_all(connection)
+    connection.execute(
+        text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    )
+    connection.execute(
+        text("INSERT INTO alembic_version (version_num) VALUES (:newest)"), {"newest": NEWEST}
+    )
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that are missing. Raises SchemaTooNew for a database from the future."""
+    from alembic import command  # noqa: PLC0415 - slow to import, and rarely needed
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        if "locate revision" not in str(error):
+            raise
+        raise SchemaTooNew(
+            "The database was written by a newer version of Dragoman. Update Dragoman, or give it "
+            "another data directory (--data-dir)."
+        ) from None
