@@ -38,19 +38,17 @@ def main(arguments: list[str] | None = None) -> None:
         connections=given.connections,
         streams=given.streams,
     )
-    others = tuple(one.version for one in options.programs()[1:] if not one.lacking)
+    compared = [one.version for one in options.programs()[1:] if not one.lacking]
     words = sys.argv[1:] if arguments is None else arguments
-    before = Circumstances(_command(words), others=others)
-    sections = {}
+    circumstances = Circumstances(_command(words), compared)
     with stopping_cleanly():
         for name in names:
             tables = MEASUREMENTS[name](options)
             print("\n".join(table.text() for table in tables))
-            parts = [table.markdown() for table in tables]
-            sections[name] = "\n\n".join([*parts, *before.lines()])
             if given.markdown:
-                write_markdown(given.markdown, {name: sections[name]})
-    print("\n".join(before.lines()))
+                parts = [*(table.markdown() for table in tables), *circumstances.lines()]
+                write_markdown(given.markdown, name, "\n\n".join(parts))
+    print("\n".join(circumstances.lines()))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -76,6 +76,10 @@ class Child:
         """Bytes it and its descendants have resident; what they share counts once. 0 if unknown."""
         return sum(_resident(pid) for pid in _family(self._process.pid))
 
+    def processor_seconds(self) -> float:
+        """Processor time it and its living descendants have used so far. 0 if unknown."""
+        return sum(_used(pid) for pid in _family(self._process.pid))
+
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
@@ -115,6 +119,15 @@ def _family(pid: int) -> Iterator[int]:
         with contextlib.suppress(OSError):
             for child in task.read_text(encoding="ascii").split():
                 yield from _family(int(child))
+
+
+def _used(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    user, system = fields[11:13]  # proc_pid_stat(5): utime and stime, counted after the name
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> int:

@@ -22,14 +22,13 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Load(msgspec.Struct, kw_only=True):
-    """What to do. ``request`` is repeated as it stands; the first ``warmup`` seconds do not count."""
+    """What to do. ``request`` is repeated as it stands."""
 
     port: int
     authority: str | None
     request: bytes
     connections: int
     seconds: float
-    warmup: float
 
 
 class Loaded(msgspec.Struct, kw_only=True):
@@ -49,7 +48,6 @@ class Loaded(msgspec.Struct, kw_only=True):
 
 class _Tally:
     def __init__(self) -> None:
-        self.counting = False
         self.durations: list[float] = []
         self.failures = 0
 
@@ -76,7 +74,7 @@ class _Client(asyncio.Protocol):
             return
         if self._reply.status != 200:
             self._tally.failures += 1
-        elif self._tally.counting:
+        else:
             self._tally.durations.append(time.perf_counter() - self._asked)
         if not self.stopped:
             self._ask()
@@ -91,7 +89,7 @@ class _Client(asyncio.Protocol):
         self._transport.write(self._request)
 
 
-def load(address: Address, ask: Ask, *, connections: int, seconds: float, warmup: float) -> Loaded:
+def load(address: Address, ask: Ask, *, connections: int, seconds: float) -> Loaded:
     """Run the generator in a process of its own. Raises RuntimeError if it fails."""
     work = Load(
         port=address.port,
@@ -99,14 +97,13 @@ def load(address: Address, ask: Ask, *, connections: int, seconds: float, warmup
         request=ask.encode(),
         connections=connections,
         seconds=seconds,
-        warmup=warmup,
     )
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
         input=msgspec.json.encode(work),
         capture_output=True,
         check=False,
-        timeout=warmup + seconds + _PATIENCE_SECONDS,
+        timeout=seconds + _PATIENCE_SECONDS,
     )
     if done.returncode:
         raise RuntimeError(f"the load generator failed: {done.stderr.decode()[-500:]}")
@@ -129,9 +126,6 @@ async def _run(work: Load) -> Loaded:
             )
         )
     ]
-    await asyncio.sleep(work.warmup)
-    tally.counting = True
-    tally.failures = 0
     started = time.perf_counter()
     await asyncio.sleep(work.seconds)
     seconds = time.perf_counter() - started

@@ -53,14 +53,14 @@ class Circumstances:
     """When, where and how something was measured, and whether the machine was busy before."""
 
     command: str
+    compared: Sequence[str] = ()
     load_before: float = field(default_factory=lambda: os.getloadavg()[0])
     date: datetime.date = field(default_factory=datetime.date.today)
-    others: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Sentences for people."""
         packages = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
-        software = [f"Python {platform.python_version()}", *packages, *self.others]
+        software = [f"Python {platform.python_version()}", *packages, *self.compared]
         lines = [
             f"{self.date.isoformat()} · {machine()} · {', '.join(software)}",
             f"`{self.command}`",
@@ -87,17 +87,16 @@ def machine() -> str:
     return f"{cores} cores ({model.strip()}){memory}, {platform.system()}"
 
 
-def write_markdown(path: Path, sections: dict[str, str]) -> None:
-    """Put each section between ``<!-- name -->`` and ``<!-- /name -->`` in the document, whose prose
-    stays as it is; a section without such a place is added at the end."""
+def write_markdown(path: Path, name: str, content: str) -> None:
+    """Put ``content`` between ``<!-- name -->`` and ``<!-- /name -->`` in the document, whose prose
+    stays as it is; without such a place it is added at the end."""
     text = path.read_text(encoding="utf-8") if path.exists() else "# Performance\n"
-    for name, content in sections.items():
-        block = f"<!-- {name} -->\n\n{content}\n\n<!-- /{name} -->"
-        place = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
-        if found := place.search(text):
-            text = text[: found.start()] + block + text[found.end() :]
-        else:
-            text += f"\n## {name.capitalize()}\n\n{block}\n"
+    block = f"<!-- {name} -->\n\n{content}\n\n<!-- /{name} -->"
+    place = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
+    if found := place.search(text):
+        text = text[: found.start()] + block + text[found.end() :]
+    else:
+        text += f"\n## {name.capitalize()}\n\n{block}\n"
     path.write_text(text, encoding="utf-8")
 
 

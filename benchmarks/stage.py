@@ -19,14 +19,19 @@ from benchmarks.programs import Place, Program, chat_ask, plain_name
 
 @dataclass(frozen=True)
 class Way:
-    """One way to the upstream: a request and where to send it. ``program`` is None for the direct
-    one."""
+    """One way to the upstream: a request and where to send it. ``what`` tells a program's requests
+    apart; ``child`` is None for the direct way."""
 
-    title: str
+    name: str
     address: Address
     ask: Ask
-    program: Program | None = None
+    what: str = ""
     child: Child | None = None
+
+    @property
+    def title(self) -> str:
+        """For a table."""
+        return f"{self.name}, {self.what}" if self.what else self.name
 
 
 class Stage:
@@ -78,7 +83,7 @@ class Stage:
         try:
             child.await_port(place.port)
             ways = [
-                Way(_titled(program.title, what), Address(place.port), ask, program, child)
+                Way(program.title, Address(place.port), ask, what, child)
                 for what, ask in program.asks(self.upstream, stream=stream).items()
             ]
             for way in ways:
@@ -121,10 +126,6 @@ def launch(program: Program, place: Place, environ: Mapping[str, str] | None = N
     prepared = program.prepare(place)
     added = {**prepared.environ, **(environ or {})}
     return Child(prepared.argv, log=place.directory / "log", environ=added)
-
-
-def _titled(title: str, what: str) -> str:
-    return f"{title}, {what}" if what else title
 
 
 def _see_answer(way: Way) -> None:

@@ -1,6 +1,6 @@
 """Memory per open stream: thousands of slow answers held at once, then let go.
 
-Each program is measured alone, one way after the other. Memory is read once the program has answered
+Each kind of request has a program started for it alone. Memory is read once the program has answered
 a few streams, every second while all are open, and two seconds after the last has ended.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.children import Child, raise_file_limit
-from benchmarks.http1 import Reply
+from benchmarks.http1 import Address, Reply
 from benchmarks.options import Options
 from benchmarks.programs import Program
 from benchmarks.report import Table
@@ -101,11 +101,13 @@ def measure(options: Options) -> list[Table]:
             "KiB per stream",
         ],
     )
-    for program in [None, *options.programs()]:
-        _measure_program(program, table, options, streams, seconds)
+    _measure_way(None, "", table, options, streams, seconds)
+    for program in options.programs():
+        for what in program.asks(Address(0)):
+            _measure_way(program, what, table, options, streams, seconds)
     table.notes.append(
         f"Each stream lasts {seconds:g} s; the upstream is reached {options.upstream_words}. "
-        "“late”: how long after its due time the last stream ended. Memory counts what processes "
+        "“Late”: how long after its due time the last stream ended. Memory counts what processes "
         "share once."
     )
     if streams < wanted:
@@ -113,15 +115,23 @@ def measure(options: Options) -> list[Table]:
     return [table]
 
 
-def _measure_program(
-    program: Program | None, table: Table, options: Options, streams: int, seconds: float
+def _measure_way(
+    program: Program | None,
+    what: str,
+    table: Table,
+    options: Options,
+    streams: int,
+    seconds: float,
 ) -> None:
-    """Add the rows of one program, or of the direct call."""
+    """Add the row of one kind of request through a program started for it alone, or of the direct
+    call."""
     with Stage(tls=options.tls, pause=_PAUSE_SECONDS, lasting=seconds) as stage:
-        ways = [stage.direct(stream=True)]
-        if program is not None:
-            ways = stage.start(program, stream=True)
-            table.notes += stage.skipped
+        ways = (
+            [stage.direct(stream=True)]
+            if program is None
+            else [way for way in stage.start(program, stream=True) if way.what == what]
+        )
+        table.notes += [note for note in stage.skipped if note not in table.notes]
         for way in ways:
             print(f"{streams} streams: {way.title}", file=sys.stderr)
             held = uvloop.run(_hold(way, streams, seconds))

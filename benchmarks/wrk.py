@@ -40,13 +40,11 @@ def version() -> str:
     return f"wrk {found[1]}" if found else "wrk"
 
 
-def load(address: Address, ask: Ask, *, connections: int, seconds: float, warmup: float) -> Loaded:
+def load(address: Address, ask: Ask, *, connections: int, seconds: float) -> Loaded:
     """As ``benchmarks.load.load``; one thread, the certificate is not checked."""
     with tempfile.TemporaryDirectory(prefix="bench-wrk-") as directory:
         script = Path(directory) / "load.lua"
         script.write_text(_request(ask) + _REPORT, encoding="utf-8")
-        if warmup:
-            _run(script, address.url + ask.path, connections, warmup)
         return _run(script, address.url + ask.path, connections, seconds)
 
 

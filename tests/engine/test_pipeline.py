@@ -238,6 +238,13 @@ def test_same_protocol_forwards_the_bytes() -> None:
     assert (r.call.usage.total_input, r.call.usage.total_output) == (3, 1)
 
 
+@pytest.mark.parametrize("client", [CHAT, "anthropic_messages"])
+def test_a_finish_reason_always(client: str) -> None:
+    """A null finish_reason sends one agent into an endless loop (430 requests in 45 s)."""
+    answer = run(Run(stream(ROLE, chunk("hi"), DONE), client=client))
+    assert (b'"finish_reason":"stop"' if client == CHAT else b'"end_turn"') in answer.body
+
+
 def test_a_whole_answer_to_a_streamed_request_is_streamed() -> None:
     answer = run(Run(Script(WHOLE)))
     assert answer.headers["content-type"] == SSE

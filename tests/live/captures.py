@@ -47,12 +47,10 @@ class Capture:
 
     def headers_with(self, token: str) -> dict[str, str]:
         """The headers, the recorded (scrubbed) key replaced by ``token``."""
-        replaced = {}
-        for name, value in self.headers:
-            if name.lower() in _KEYS:
-                value = f"Bearer {token}" if value.startswith("Bearer ") else token
-            replaced[name] = value
-        return replaced
+        return {
+            name: value.replace("<redacted>", token) if name.lower() in _KEYS else value
+            for name, value in self.headers
+        }
 
 
 def load() -> list[Capture]:

@@ -23,14 +23,15 @@ usages = st.builds(
 
 
 @st.composite
-def responses(draw: st.DrawFn) -> Response:
-    """One answer of the kind that every protocol can say: reasoning, text, calls, usage."""
+def responses(draw: st.DrawFn, *, text_only: bool = False) -> Response:
+    """One answer of the kind that every conversing protocol can say: reasoning, text, calls, usage;
+    or, ``text_only``, of the kind that is left without conversation."""
     parts: list[Part] = []
-    if draw(st.booleans()):
+    if draw(st.booleans()) and not text_only:
         parts.append(Reasoning(text=draw(words), signature=draw(optional(signatures()))))
     if draw(st.booleans()):
         parts.append(Text(text=draw(words)))
-    call_ids = draw(st.lists(ids, max_size=3, unique=True))
+    call_ids = draw(st.lists(ids, max_size=0 if text_only else 3, unique=True))
     parts += [
         ToolCall(id=call_id, name=draw(names), arguments=json.dumps(draw(json_objects)))
         for call_id in call_ids

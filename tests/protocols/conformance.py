@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import strategies as st
 
 import dragoman.protocols
 from dragoman.canonical.collect import collect, replay
@@ -17,6 +18,7 @@ from dragoman.canonical.response import Choice, FinishReason, Response
 from dragoman.canonical.signature import Origin
 from dragoman.protocols.base import ModelProfile, Protocol
 from dragoman.protocols.registry import protocol as load
+from tests.protocols.answer_strategies import responses
 from tests.protocols.strategies import PROVIDER
 
 SHARED_CODE = frozenset({"openai_shared"})
@@ -26,9 +28,13 @@ NAMES = sorted(
     for module in pkgutil.iter_modules(dragoman.protocols.__path__)
     if module.ispkg and module.name not in SHARED_CODE
 )
-PAIRS = list(itertools.product(NAMES, NAMES))
+# Protocols that carry one text and nothing else: no roles, no tools, no images, no reasoning.
+TEXT_ONLY = frozenset({"openai_completions"})
+CONVERSING = [name for name in NAMES if name not in TEXT_ONLY]
+PAIRS = list(itertools.product(CONVERSING, CONVERSING))
 
 every_protocol = pytest.mark.parametrize("name", NAMES)
+every_conversing_protocol = pytest.mark.parametrize("name", CONVERSING)
 every_pair = pytest.mark.parametrize(
     ("client", "upstream"), PAIRS, ids=[f"{one}-to-{other}" for one, other in PAIRS]
 )
@@ -45,7 +51,9 @@ __all__ = [
     "NAMES",
     "PROFILE",
     "REQUEST",
+    "answers",
     "decode_stream",
+    "every_conversing_protocol",
     "every_pair",
     "every_protocol",
     "load",
@@ -57,6 +65,11 @@ __all__ = [
     "tool_calls_of",
     "written",
 ]
+
+
+def answers(name: str) -> st.SearchStrategy[Response]:
+    """Answers of the kind that the protocol ``name`` can say."""
+    return responses(text_only=name in TEXT_ONLY)
 
 
 def origin(protocol: Protocol) -> Origin:

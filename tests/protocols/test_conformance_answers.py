@@ -11,9 +11,10 @@ from dragoman.canonical.errors import GatewayError, UpstreamBroken
 from dragoman.canonical.parts import Text
 from dragoman.canonical.response import Choice, Finish, FinishReason, Response
 from dragoman.canonical.usage import Usage
-from tests.protocols.answer_strategies import interleaved, responses, splits, usages
+from tests.protocols.answer_strategies import interleaved, splits, usages
 from tests.protocols.conformance import (
     REQUEST,
+    answers,
     decode_stream,
     every_protocol,
     load,
@@ -49,33 +50,35 @@ def assert_same_answer(got: Response, wanted: Response) -> None:
 
 
 @every_protocol
-@given(response=responses())
-def test_a_whole_answer_survives(name: str, response: Response) -> None:
+@given(data=st.data())
+def test_a_whole_answer_survives(name: str, data: st.DataObject) -> None:
+    response = data.draw(answers(name))
     protocol = load(name)
     body = protocol.encode_response(response, REQUEST)
     assert_same_answer(protocol.decode_response(body, origin(protocol)), response)
 
 
 @every_protocol
-@given(response=responses())
-def test_a_streamed_answer_survives(name: str, response: Response) -> None:
+@given(data=st.data())
+def test_a_streamed_answer_survives(name: str, data: st.DataObject) -> None:
+    response = data.draw(answers(name))
     protocol = load(name)
     assert_same_answer(decode_stream(protocol, [stream_of(protocol, response)]), response)
 
 
 @every_protocol
-@given(data=st.data(), response=responses())
-def test_interleaved_calls_survive(name: str, data: st.DataObject, response: Response) -> None:
+@given(data=st.data())
+def test_interleaved_calls_survive(name: str, data: st.DataObject) -> None:
+    response = data.draw(answers(name))
     protocol = load(name)
     events = data.draw(interleaved(list(replay(response))))
     assert_same_answer(decode_stream(protocol, [written(protocol, events)]), response)
 
 
 @every_protocol
-@given(data=st.data(), response=responses())
-def test_any_split_gives_the_same_events(
-    name: str, data: st.DataObject, response: Response
-) -> None:
+@given(data=st.data())
+def test_any_split_gives_the_same_events(name: str, data: st.DataObject) -> None:
+    response = data.draw(answers(name))
     protocol = load(name)
     wire = stream_of(protocol, response)
     whole = decode_stream(protocol, [wire])
@@ -84,8 +87,9 @@ def test_any_split_gives_the_same_events(
 
 
 @every_protocol
-@given(response=responses())
-def test_byte_by_byte_gives_the_same_events(name: str, response: Response) -> None:
+@given(data=st.data())
+def test_byte_by_byte_gives_the_same_events(name: str, data: st.DataObject) -> None:
+    response = data.draw(answers(name))
     protocol = load(name)
     wire = stream_of(protocol, response)
     assume(len(wire) < 4000)
@@ -94,10 +98,11 @@ def test_byte_by_byte_gives_the_same_events(name: str, response: Response) -> No
 
 
 @every_protocol
-@given(data=st.data(), response=responses())
-def test_a_cut_stream_never_looks_whole(name: str, data: st.DataObject, response: Response) -> None:
+@given(data=st.data())
+def test_a_cut_stream_never_looks_whole(name: str, data: st.DataObject) -> None:
     """Cut anywhere, it is an error, unless all that was lost is what the answer can do without: the
     usage, or a marker after the reason it ended."""
+    response = data.draw(answers(name))
     protocol = load(name)
     wire = stream_of(protocol, response)
     cut = data.draw(st.integers(0, len(wire) - 1))
@@ -134,8 +139,9 @@ def test_a_stream_without_its_ending_is_broken(name: str) -> None:
 
 
 @every_protocol
-@given(response=responses())
-def test_the_terminal_marker_ends_the_stream(name: str, response: Response) -> None:
+@given(data=st.data())
+def test_the_terminal_marker_ends_the_stream(name: str, data: st.DataObject) -> None:
+    response = data.draw(answers(name))
     protocol = load(name)
     decoder = protocol.stream_decoder(origin(protocol))
     decoder.feed(stream_of(protocol, response))
@@ -144,9 +150,10 @@ def test_the_terminal_marker_ends_the_stream(name: str, response: Response) -> N
 
 
 @every_protocol
-@given(response=responses())
-def test_a_finish_reason_is_always_written(name: str, response: Response) -> None:
+@given(data=st.data())
+def test_a_finish_reason_is_always_written(name: str, data: st.DataObject) -> None:
     """A client without one asks again and again."""
+    response = data.draw(answers(name))
     protocol = load(name)
     for choice in response.choices:
         choice.finish = None

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from dragoman.canonical.collect import collect
 from dragoman.canonical.errors import GatewayError, UpstreamError
 from dragoman.canonical.request import Request
-from dragoman.canonical.response import Response
 from dragoman.protocols.base import Protocol, Target
-from tests.protocols.answer_strategies import responses, splits
+from tests.protocols.answer_strategies import splits
 from tests.protocols.conformance import (
     NAMES,
     PROFILE,
     REQUEST,
+    answers,
     every_protocol,
     load,
     origin,
@@ -99,8 +99,9 @@ def test_any_json_as_an_answer(name: str, value: object) -> None:
 
 
 @every_protocol
-@given(data=st.data(), response=responses())
-def test_spoiled_answers(name: str, data: st.DataObject, response: Response) -> None:
+@given(data=st.data())
+def test_spoiled_answers(name: str, data: st.DataObject) -> None:
+    response = data.draw(answers(name))
     protocol = load(name)
     body = data.draw(spoiled(protocol.encode_response(response, REQUEST)))
     with contextlib.suppress(GatewayError):
@@ -124,9 +125,10 @@ def test_any_json_as_a_stream(name: str, data: st.DataObject, value: object) -> 
 
 
 @every_protocol
-@given(data=st.data(), response=responses())
-def test_spoiled_streams(name: str, data: st.DataObject, response: Response) -> None:
+@given(data=st.data())
+def test_spoiled_streams(name: str, data: st.DataObject) -> None:
     """One event spoiled, lost or doubled, or bytes damaged."""
+    response = data.draw(answers(name))
     protocol = load(name)
     lines = stream_of(protocol, response).split(b"\n")
     at = data.draw(st.integers(0, len(lines) - 1))
@@ -144,10 +146,9 @@ def test_spoiled_streams(name: str, data: st.DataObject, response: Response) -> 
 
 
 @every_protocol
-@given(data=st.data(), response=responses())
-def test_spoiled_streams_through_the_relay(
-    name: str, data: st.DataObject, response: Response
-) -> None:
+@given(data=st.data())
+def test_spoiled_streams_through_the_relay(name: str, data: st.DataObject) -> None:
+    response = data.draw(answers(name))
     protocol = load(name)
     body = protocol.encode_request(REQUEST, PROFILE).body
     parsed = protocol.parse_request(body, TARGET)

@@ -60,7 +60,8 @@ class Collector:
             case PartStart():
                 # A copy, because deltas will change it and the event may be used again.
                 choice = self._choice(event.choice)
-                part = msgspec.structs.replace(event.part)
+                extensions = merge_extensions(None, event.part.extensions)
+                part = msgspec.structs.replace(event.part, extensions=extensions)
                 choice.parts.append(part)
                 self._open[event.index] = (part, [], choice)
             case PartEnd():

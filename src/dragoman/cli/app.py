@@ -19,7 +19,9 @@ class _Root(TyperGroup):
     is said in plain words, without a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0].split("=")[0] not in _OWN_OPTIONS):
+        has_command = args and not args[0].startswith("-")
+        is_own_option = args and args[0] in _OWN_OPTIONS
+        if not (has_command or is_own_option or ctx.resilient_parsing):  # the last is completion
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 

@@ -6,6 +6,7 @@ import json
 import shlex
 import socket
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from dragoman import __version__
@@ -29,7 +30,7 @@ def banner(runtime: Runtime, new_key: str | None) -> str:
         f"  Address   {'  '.join(addresses(state.settings.host, state.settings.port))}",
         f"  Channels  {_channels(runtime)}",
         f"  Models    {_models(runtime)}",
-        f"  Keys      {state.keyring.usable(time.time())} usable{_key_source(runtime)}",
+        f"  Keys      {_keys(runtime)}",
         f"  Data      {runtime.data_dir.resolve()}",
         "",
     ]
@@ -116,10 +117,23 @@ def _models(runtime: Runtime) -> str:
     return ", and ".join(parts)
 
 
-def _key_source(runtime: Runtime) -> str:
-    if runtime.assembly.keys or runtime.demo_key is not None:
-        return ""
-    return " (make one: dragoman keys create NAME)"
+def _keys(runtime: Runtime) -> str:
+    now = time.time()
+    places = Counter(
+        _place_of_key(key.id, runtime) for key in runtime.assembly.keys if key.refusal(now) is None
+    )
+    if runtime.demo_key is not None:
+        places["demonstration"] += 1
+    if not places:
+        return "none (make one: dragoman keys create NAME)"
+    listed = ", ".join(f"{count} from the {place}" for place, count in places.items())
+    return f"{places.total()} usable: {listed}"
+
+
+def _place_of_key(key_id: str, runtime: Runtime) -> str:
+    if key_id.isdecimal():
+        return "database"
+    return f"file {runtime.config_path}" if key_id.startswith("file-") else "environment"
 
 
 def _url(host: str, port: int) -> str:

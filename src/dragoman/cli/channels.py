@@ -46,33 +46,47 @@ def list_channels(
 def add(
     *,
     kind: Annotated[
-        str, typer.Option("--type", help="The provider: openai, anthropic, gemini, ollama …")
+        str,
+        typer.Option(
+            "--type", metavar="PROVIDER", help="The provider: openai, anthropic, gemini, ollama …"
+        ),
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="What to call it; else the type.")
+        str | None, typer.Option("--name", metavar="NAME", help="What to call it; else the type.")
     ] = None,
     api_key: Annotated[
         str | None,
         typer.Option(
-            "--api-key", help="The provider's key. Others may see it in the process list."
+            "--api-key",
+            metavar="KEY",
+            help="The provider's key. Others may see it in the process list.",
         ),
     ] = None,
     from_stdin: Annotated[
         bool, typer.Option("--api-key-stdin", help="Read the provider's key from standard input.")
     ] = False,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Another address.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", metavar="URL", help="Another address.")
+    ] = None,
     model: Annotated[
-        Many, typer.Option("--model", help="Serve this model; may be repeated. Else all.")
+        Many,
+        typer.Option(
+            "--model", metavar="MODEL", help="Serve this model; may be repeated. Else all."
+        ),
     ] = None,
     alias: Annotated[
         Many,
         typer.Option("--alias", metavar="PUBLIC=UPSTREAM", help="Serve a model by another name."),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="What it speaks, if not the provider's own.")
+        str | None,
+        typer.Option(
+            "--protocol", metavar="PROTOCOL", help="What it speaks, if not the provider's own."
+        ),
     ] = None,
     priority: Annotated[
-        int | None, typer.Option("--priority", help="Lower goes first; the default is 1.")
+        int | None,
+        typer.Option("--priority", metavar="NUMBER", help="Lower goes first; the default is 1."),
     ] = None,
     proxy: Annotated[
         str | None, typer.Option("--proxy", metavar="URL", help="An HTTP or SOCKS5 proxy.")
@@ -124,7 +138,9 @@ def try_out(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Generate a few tokens instead of listing the models."),
+        typer.Option(
+            "--model", metavar="MODEL", help="Generate a few tokens instead of listing the models."
+        ),
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,

@@ -24,14 +24,16 @@ _DURATION = re.compile(r"(\d{1,6})\s*([mhdw])")
 @app.command()
 def create(
     *,
-    name: Annotated[str, typer.Argument(help="What to call the key.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the key.")],
     channel: Annotated[
         list[str] | None,
-        typer.Option("--channel", help="Allow this channel only; may be repeated."),
+        typer.Option(
+            "--channel", metavar="CHANNEL", help="Allow this channel only; may be repeated."
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Allow this model only; may be repeated."),
+        typer.Option("--model", metavar="MODEL", help="Allow this model only; may be repeated."),
     ] = None,
     expires: Annotated[
         str | None,

@@ -22,11 +22,17 @@ def serve(
     config: ConfigFile = None,
     host: Annotated[
         str | None,
-        typer.Option("--host", help="Listen on this address. [env: DRAGOMAN_HOST, LISTEN]"),
+        typer.Option(
+            "--host", metavar="HOST", help="Listen on this address. [env: DRAGOMAN_HOST, LISTEN]"
+        ),
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", help="Listen on this port; 3000 else. [env: DRAGOMAN_PORT, PORT]"),
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            help="Listen on this port; 3000 else. [env: DRAGOMAN_PORT, PORT]",
+        ),
     ] = None,
     data_dir: DataDir = None,
     demo: Annotated[

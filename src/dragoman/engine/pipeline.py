@@ -256,10 +256,11 @@ def _another_may_help(error: GatewayError) -> bool:
 
 def _connection_was_stale(call: Call, error: GatewayError) -> bool:
     """A kept-alive connection closes now and then just as it is used: try the channel again, once."""
-    return error.code == DISCONNECTED and 1 == sum(
+    times = sum(
         attempt.error is not None and attempt.error.code == DISCONNECTED
         for attempt in call.attempts
     )
+    return error.code == DISCONNECTED and times == 1
 
 
 def _log_failure(call: Call, attempt: Attempt, error: GatewayError) -> None:

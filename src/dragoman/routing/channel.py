@@ -57,6 +57,9 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     stats_window_size: int = 100
     cooldown_seconds: float = 5.0
 
+    def __repr__(self) -> str:  # header values may be credentials
+        return f"Channel(id={self.id}, name={self.name!r}, provider={self.provider!r})"
+
     def names(self) -> tuple[str, ...]:
         """The public model names it lists."""
         return (*self.aliases, *(name for name in self.models if name not in self.aliases))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -28,7 +29,13 @@ class Gateway:
     """Holds one immutable snapshot of the configuration and swaps it whole: a request keeps the one
     it began with."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        note_use: Callable[[str, float], None] = lambda key_id, now: None,
+    ) -> None:
+        """``note_use`` is told of every accepted key: (key id, Unix time)."""
         self.pipeline = pipeline
         self.side_calls = SideCalls(pipeline)
         self.routing = RoutingTable(())
@@ -37,6 +44,7 @@ class Gateway:
         self.draining = False
         self.active = 0
         self.quiet = asyncio.Event()
+        self._note_use = note_use
         self.started = time.monotonic()
 
     def enter(self) -> None:
@@ -64,13 +72,15 @@ class Gateway:
     def authenticate(self, headers: RawHeaders, query: bytes) -> Principal:
         """Who is asking. Raises Unauthorized."""
         key = find_key(headers, query)
-        if self.policy.require_auth:
-            return self.keyring.authenticate(key, time.time())
+        now = time.time()
         try:
-            # A known key still brings its own restrictions; any other text is as good as none.
-            return self.keyring.authenticate(key, time.time())
+            principal = self.keyring.authenticate(key, now)
         except Unauthorized:
-            return ANONYMOUS
+            if self.policy.require_auth:
+                raise
+            return ANONYMOUS  # a known key still brings its restrictions; other text is no key
+        self._note_use(principal.key_id, now)
+        return principal
 
 
 def check_model(principal: Principal, model: str) -> None:

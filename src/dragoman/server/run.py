@@ -61,6 +61,10 @@ class Source(Interface):
     @property
     def state(self) -> State: ...
 
+    def note_use(self, key_id: str, now: float) -> None:
+        """A key was used at ``now`` (Unix time)."""
+        ...
+
     async def watch(self, changed: Callable[[State], Awaitable[None] | None]) -> None:
         """Call ``changed`` after every change, until cancelled."""
         ...
@@ -81,7 +85,7 @@ async def run_server(
     pipeline = Pipeline(
         protocols=protocols, profile_of=profile_of, transport=transport, clock=time.monotonic
     )
-    gateway = Gateway(pipeline)
+    gateway = Gateway(pipeline, note_use=source.note_use)
     _configure(gateway, source.state)
     settings = source.state.settings
     app: object = App(gateway)

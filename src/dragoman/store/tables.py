@@ -45,15 +45,10 @@ keys = Table(
     Column("revoked_at", Float),
     sqlite_autoincrement=True,
 )
-# The name of a revoked key is free again.
+# The name of a revoked key is free again. (Another database needs its own ``…_where`` beside
+# SQLite's; to name PostgreSQL's here would import that dialect at every start.)
 live_name = keys.c.revoked_at.is_(None)
-Index(
-    "uq_keys_live_name",
-    keys.c.name,
-    unique=True,
-    sqlite_where=live_name,
-    postgresql_where=live_name,
-)
+Index("uq_keys_live_name", keys.c.name, unique=True, sqlite_where=live_name)
 
 channels = Table(
     "channels",

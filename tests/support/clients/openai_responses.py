@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import openai
 import pydantic
@@ -13,7 +13,11 @@ from openai.types.responses import Response, ResponseStreamEvent
 from tests.support.clients.base import Ask, Call, Failed, Outcome
 from tests.support.clients.openai_chat import failed
 
-_EVENT: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(ResponseStreamEvent)
+# By their ``type``, because a mismatch with the whole union is told once for each of its members.
+_EVENTS: dict[str, type[pydantic.BaseModel]] = {
+    get_args(one.model_fields["type"].annotation)[0]: one
+    for one in get_args(get_args(ResponseStreamEvent)[0])
+}
 
 
 class OpenAIResponses:
@@ -76,7 +80,7 @@ class OpenAIResponses:
         final: Response | None = None
         with self.sdk.responses.create(**options, stream=True) as events:
             for loose in events:
-                event = _EVENT.validate_python(loose.to_dict())
+                event: Any = _EVENTS[loose.type].model_validate(loose.to_dict())
                 numbers.append(event.sequence_number)
                 kinds.append(event.type)
                 if event.type == "error":

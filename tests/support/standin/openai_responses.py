@@ -52,6 +52,19 @@ def read(body: Any, headers: Mapping[str, str]) -> Turn:
 
 
 def _check_types(body: dict[str, Any]) -> None:
+    # Codex sends ``client_metadata`` and an id with every message; the server takes both, though no
+    # published type has them.
+    body = {name: value for name, value in body.items() if name != "client_metadata"}
+    given = body.get("input")
+    items = [
+        {name: value for name, value in item.items() if name != "id"}
+        if isinstance(item, dict)
+        and item.get("type") == "message"
+        and item.get("role") != "assistant"
+        else item
+        for item in (given if isinstance(given, list) else ())
+    ]
+    body = {**body, "input": items} if items else body
     form = (
         params.ResponseCreateParamsStreaming
         if body.get("stream") is True

@@ -46,6 +46,7 @@ def stream_relay(parsed: Parsed, origin: Origin) -> MessagesRelay:
 PROTOCOL = Protocol(
     name=PROTOCOL_ID,
     title="Anthropic Messages",
+    models_path="/v1/models",
     endpoint=endpoint,
     credential_header="x-api-key",
     headers={"anthropic-version": OLD_VERSION},

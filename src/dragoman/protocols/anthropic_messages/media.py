@@ -20,7 +20,7 @@ _PLAIN = "text/plain"
 _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "application/x-pdf": _PDF}
 _MAGIC = (
     ("/9j/", "image/jpeg"),
-    ("iVBORw0KGgo", "image/png"),
+    ("iVBORw0KGg", "image/png"),
     ("R0lGOD", "image/gif"),
     ("UklGR", "image/webp"),
     ("JVBERi0", _PDF),

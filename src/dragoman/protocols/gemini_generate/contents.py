@@ -89,7 +89,7 @@ class PartWriter:
     def _call(self, part: ToolCall, path: str) -> Written:
         args, faithful = arguments_object(part)
         if not faithful:
-            self.notes.emulated(f"{path}.arguments", "wrapped in an object")
+            self.notes.emulated(path, "its arguments are wrapped in an object")
         name = safe_name(part.name)
         if name != part.name:
             self.notes.clamped(f"{path}.name", f"sent as {name}")

@@ -41,20 +41,18 @@ class Reader(Generic[W]):
         try:
             return self._decoder.decode(body)
         except _MALFORMED:
-            return read_client(self._tidied(body), self._decoder)
+            # The walk needs valid JSON: what is wrong with the whole body is said first.
+            return read_client(self._tidied(read_client(body, _ANY)), self._decoder)
 
     def upstream(self, body: bytes, what: str = "answer") -> W:
         """An upstream's body; raises UpstreamBroken."""
         try:
             return self._decoder.decode(body)
         except _MALFORMED:
-            return read_upstream(self._tidied(body), self._decoder, what)
+            return read_upstream(self._tidied(read_upstream(body, _ANY, what)), self._decoder, what)
 
-    def _tidied(self, body: bytes) -> bytes:
-        try:
-            return msgspec.json.encode(_tidy(_ANY.decode(body), _shape(self._type)))
-        except _MALFORMED:
-            return body
+    def _tidied(self, body: Json) -> bytes:
+        return msgspec.json.encode(_tidy(body, _shape(self._type)))
 
 
 def rest(value: Wire, used: frozenset[str]) -> dict[str, Json]:

@@ -6,7 +6,7 @@ are neither ``event:`` lines nor keep-alives nor ``[DONE]`` (google-genai 3.4, G
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import msgspec
 
@@ -46,6 +46,8 @@ from dragoman.protocols.streams import SSERelay, SSEStreamDecoder
 from dragoman.wire.sse import SSEEvent, write_event
 
 Framing = Literal["sse", "json_array", "ndjson"]
+
+_Growing = Text | Reasoning | Refusal
 
 _ENCODER = msgspec.json.Encoder()
 _DONE = b"[DONE]"
@@ -137,7 +139,9 @@ class Encoder:
         self._service_tier: str | None = None
         self._choice_of: dict[int, int] = {}
         self._lanes: dict[int, Serializer] = {}  # parts of one choice must not overlap
-        self._open: dict[int, Part] = {}
+        self._live: dict[int, _Growing] = {}
+        self._whole: dict[int, Part] = {}
+        self._signatures: dict[int, str] = {}
         self._finishes: dict[int, Finish] = {}
         self._usage: Usage | None = None
 
@@ -195,38 +199,43 @@ class Encoder:
     def _one(self, choice: int, event: Event) -> bytes:
         match event:
             case PartDelta(index=index):
-                part = self._open.get(index)
-                if isinstance(part, Text | Reasoning | Refusal):
-                    return self._text_delta(choice, part, event)
-                if part is not None:
-                    _grow(part, event)
+                if (text := self._live.get(index)) is not None:
+                    return self._text_delta(choice, text, event)
+                if (whole := self._whole.get(index)) is not None:
+                    _grow(whole, event)
             case PartStart(index=index, part=part):
-                if isinstance(part, Text | Reasoning | Refusal):
-                    return self._text_start(choice, index, part)
-                self._open[index] = msgspec.structs.replace(part)
+                if not _streams(part):
+                    self._whole[index] = msgspec.structs.replace(part)
+                    return b""
+                self._live[index] = part
+                if (signature := _signature(part)) is not None:
+                    self._signatures[index] = signature
+                return self._chunk(choice, _text(part, part.text)) if part.text else b""
             case PartEnd(index=index):
-                part = self._open.pop(index, None)
-                if part is not None and not isinstance(part, Text | Reasoning | Refusal):
-                    return self._chunk(choice, write_part(part))
+                if (whole := self._whole.pop(index, None)) is not None:
+                    return self._chunk(choice, write_part(whole))
+                return self._text_end(choice, index)
         return b""
 
-    def _text_start(self, choice: int, index: int, part: Text | Reasoning | Refusal) -> bytes:
-        self._open[index] = part
-        signed = isinstance(part, Reasoning) and part.signature is not None
-        if part.text or signed or own_fields(part.extensions):
-            return self._chunk(choice, write_part(part))
-        return b""
-
-    def _text_delta(self, choice: int, part: Text | Reasoning | Refusal, delta: PartDelta) -> bytes:
+    def _text_delta(self, choice: int, part: _Growing, delta: PartDelta) -> bytes:
+        if delta.signature is not None:
+            self._signatures[delta.index] = for_client(delta.signature, PROTOCOL_ID)
         more = own_fields(delta.extensions) if delta.extensions else {}
-        if isinstance(part, Reasoning) and delta.signature is not None:
-            more["thoughtSignature"] = for_client(delta.signature, PROTOCOL_ID)
+        if "thoughtSignature" in more:
+            self._signatures[delta.index] = more.pop("thoughtSignature")
         if not (delta.text or more or delta.logprobs):
             return b""
-        written: dict[str, Json] = {"text": delta.text}
-        if isinstance(part, Reasoning):
-            written["thought"] = True
-        return self._chunk(choice, {**written, **more}, delta.logprobs)
+        return self._chunk(choice, {**_text(part, delta.text), **more}, delta.logprobs)
+
+    def _text_end(self, choice: int, index: int) -> bytes:
+        """A signature comes last, in an empty part, as Google sends it: it proves all the text."""
+        part = self._live.pop(index, None)
+        signature = self._signatures.pop(index, None)
+        if part is None or signature is None:
+            return b""
+        bare = isinstance(part, Reasoning) and part.redacted
+        written = {"thought": True} if bare else _text(part, "")
+        return self._chunk(choice, {**written, "thoughtSignature": signature})
 
     def _chunk(
         self, choice: int, part: dict[str, Json] | None, logprobs: list[Json] | None = None
@@ -237,6 +246,24 @@ class Encoder:
         if logprobs:
             candidate["logprobsResult"] = write_logprobs(logprobs)
         return self._framer.chunk(_ENCODER.encode({"candidates": [candidate], **self._identity}))
+
+
+def _streams(part: Part) -> TypeGuard[_Growing]:
+    """Whether ``part`` is a text that may be written piece by piece: fields of its own would tie it to
+    one piece."""
+    if not isinstance(part, Text | Reasoning | Refusal):
+        return False
+    return part.extensions is None or own_fields(part.extensions).keys() <= {"thoughtSignature"}
+
+
+def _text(part: _Growing, text: str) -> dict[str, Json]:
+    return {"text": text, "thought": True} if isinstance(part, Reasoning) else {"text": text}
+
+
+def _signature(part: _Growing) -> str | None:
+    if isinstance(part, Reasoning):
+        return None if part.signature is None else for_client(part.signature, PROTOCOL_ID)
+    return own_fields(part.extensions).get("thoughtSignature")
 
 
 def _grow(part: Part, delta: PartDelta) -> None:

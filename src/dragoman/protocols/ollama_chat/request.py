@@ -51,7 +51,7 @@ def parse_request(body: bytes, target: Target) -> Parsed:
     if not wire.model:
         raise InvalidRequest("A model is required.", param="model")
     if not wire.messages:
-        raise InvalidRequest("At least one message is required.", param="messages")
+        raise InvalidRequest("'messages' must hold at least one message.", param="messages")
     for index, message in enumerate(wire.messages):
         for number, call in enumerate(message.tool_calls or ()):
             if bytes(call.function.arguments)[0] not in _ARGUMENT_STARTS:

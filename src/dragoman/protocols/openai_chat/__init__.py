@@ -33,6 +33,7 @@ def endpoint(model: str, stream: bool) -> str:
 PROTOCOL = Protocol(
     name=PROTOCOL_ID,
     title="OpenAI Chat Completions",
+    models_path="/models",
     endpoint=endpoint,
     headers={},
     parse_request=parse_request,

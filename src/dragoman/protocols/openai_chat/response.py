@@ -100,8 +100,8 @@ def _decode_choice(
     )
     logprobs = wire.pop("logprobs", None) or {}
     content = logprobs.pop("content", None)
-    if any(logprobs.values()):
-        wire["logprobs"] = logprobs
+    if more := {field: value for field, value in logprobs.items() if value is not None}:
+        wire["logprobs"] = more
     if isinstance(typed.stop_reason, str):
         del wire["stop_reason"]
     for field in ("index", "finish_reason", "native_finish_reason", "error"):
@@ -151,7 +151,7 @@ def _encode_choice(choice: Choice, view: View) -> Wire:
     calls = [restore(part, view.custom) for part in choice.parts if isinstance(part, ToolCall)]
     wire: Wire = {"index": choice.index, "message": _encode_message(choice.parts, calls, view)}
     if choice.logprobs is not None:
-        wire["logprobs"] = {"content": choice.logprobs, "refusal": None}
+        wire["logprobs"] = {"content": choice.logprobs}
     word = finish_word(choice.finish, bool(calls))
     wire["finish_reason"] = "function_call" if view.legacy and word == "tool_calls" else word
     if (native := native_reason(choice.finish)) is not None:
@@ -159,7 +159,8 @@ def _encode_choice(choice: Choice, view: View) -> Wire:
     if choice.finish is not None and choice.finish.stop_sequence is not None:
         wire["stop_reason"] = choice.finish.stop_sequence
     merge_missing(wire, own_extensions(choice.extensions, PROTOCOL_ID))
-    wire.setdefault("logprobs", None)
+    if wire.setdefault("logprobs", None) is not None:
+        wire["logprobs"] = {"content": None, "refusal": None, **wire["logprobs"]}
     return wire
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from dragoman.canonical.errors import InvalidRequest
-from dragoman.canonical.parts import ToolCall, own_extensions
+from dragoman.canonical.parts import Extensions, ToolCall, own_extensions
 from dragoman.canonical.request import Request, Tool, ToolChoice
 from dragoman.protocols.openai_chat.context import Context, merge_missing
 from dragoman.protocols.openai_chat.parts import Sign, Wire, leftovers, need, take_cache
@@ -150,8 +150,20 @@ def _encode_tool(tool: Tool, path: str, context: Context) -> Wire | None:
     kind = "custom" if custom else "function"
     wire: Wire = {"type": kind, kind: inner}
     context.cache(wire, tool.cache, path)
-    context.extend(wire, tool.extensions, path)
+    context.extend(wire, _fitting(tool.extensions, kind, path, context), path)
     return wire
+
+
+def _fitting(
+    extensions: Extensions | None, kind: str, path: str, context: Context
+) -> Extensions | None:
+    """Extensions without those inside ``custom`` where a function stands for a custom tool."""
+    own = own_extensions(extensions, PROTOCOL_ID)
+    if extensions is None or kind == "custom" or "custom" not in own:
+        return extensions
+    context.notes.dropped(f"{path}.custom", "a function stands for the custom tool")
+    rest = {field: value for field, value in own.items() if field != "custom"}
+    return {**extensions, PROTOCOL_ID: rest}
 
 
 def _nested_format(format: Any) -> Any:
@@ -265,7 +277,12 @@ def encode_call(call: ToolCall, path: str, context: Context) -> Wire:
     sent = call
     if call.custom and not context.quirks.custom_tools:
         context.notes.emulated(path, "a function call with one text field")
-        sent = msgspec.structs.replace(call, custom=False, arguments=wrap_input(call.arguments))
+        sent = msgspec.structs.replace(
+            call,
+            custom=False,
+            arguments=wrap_input(call.arguments),
+            extensions=_fitting(call.extensions, "function", path, context),
+        )
     elif not call.arguments and not call.custom:
         # Servers that parse the arguments of earlier calls fail on an empty text.
         sent = msgspec.structs.replace(call, arguments="{}")

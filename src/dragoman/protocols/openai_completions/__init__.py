@@ -26,6 +26,7 @@ def endpoint(model: str, stream: bool) -> str:
 PROTOCOL = Protocol(
     name=PROTOCOL_ID,
     title="OpenAI Completions (legacy)",
+    models_path="/models",
     endpoint=endpoint,
     headers={},
     parse_request=parse_request,

@@ -32,6 +32,7 @@ def _relay(parsed: Parsed, origin: Origin) -> StreamRelay:
 PROTOCOL = Protocol(
     name=ID,
     title="OpenAI Responses",
+    models_path="/models",
     endpoint=_endpoint,
     headers={},
     parse_request=parse_request,

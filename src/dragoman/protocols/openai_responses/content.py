@@ -176,6 +176,8 @@ class InputEncoder:
         if part.cache is not None:
             if self._breakpoints:
                 encoded.setdefault("prompt_cache_breakpoint", dict(_BREAKPOINT))
+                if part.cache.ttl is not None:
+                    self._notes.clamped(f"{path}.cache", "kept as long as the provider likes")
             else:
                 note_cache(self._notes, path)
         return encoded

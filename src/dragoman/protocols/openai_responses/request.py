@@ -168,9 +168,7 @@ def _carried(wire: types.RequestBody, raw: dict[str, msgspec.Raw]) -> dict[str, 
         if value is not None and value != _DEFAULTS.get(name):
             found[name] = value
     for name, value in marks.leftovers(raw, types.RequestBody).items():
-        decoded = msgspec.json.decode(value)
-        if decoded is not None:
-            found[name] = decoded
+        found[name] = msgspec.json.decode(value)
     if wire.stream_options:
         found[marks.STREAM_OPTIONS] = wire.stream_options
     return found
