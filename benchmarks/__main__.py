@@ -88,4 +88,7 @@ def _command(words: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # every process is stopped by now
+        sys.exit(130)

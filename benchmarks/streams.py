@@ -1,7 +1,8 @@
 """Memory per open stream: thousands of slow answers held at once, then let go.
 
 Each kind of request has a program started for it alone. Memory is read once the program has answered
-a few streams, every second while all are open, and two seconds after the last has ended.
+a few streams, every second while all are open, and once the connections that it keeps for reuse have
+had their time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OPENED_AT_ONCE = 50
 _OPENED_PER_SECOND = 500
 _WARMUP_STREAMS = 20
 _WARMUP_SECONDS = 1.5
-_SETTLE_SECONDS = 2.0
+_WARMUP_REST_SECONDS = 2.0
 _LATE_SECONDS = 30.0
 _FILES_PER_STREAM = 2  # a program holds one connection to the client and one to the upstream
 _SPARE_FILES = 500
@@ -87,6 +88,7 @@ def measure(options: Options) -> list[Table]:
     wanted = options.choose(options.streams, full=2000, quick=200)
     streams = min(wanted, (raise_file_limit() - _SPARE_FILES) // _FILES_PER_STREAM)
     seconds = options.choose(options.seconds, full=30.0, quick=5.0)
+    rest = options.choose(None, full=40.0, quick=2.0)  # connections are kept for 30 s or more
     table = Table(
         f"{streams} open streams at {1 / _PAUSE_SECONDS:g} events per second each",
         [
@@ -101,14 +103,14 @@ def measure(options: Options) -> list[Table]:
             "KiB per stream",
         ],
     )
-    _measure_way(None, "", table, options, streams, seconds)
+    _measure_way(None, "", table, options, streams, seconds, rest)
     for program in options.programs():
         for what in program.asks(Address(0)):
-            _measure_way(program, what, table, options, streams, seconds)
+            _measure_way(program, what, table, options, streams, seconds, rest)
     table.notes.append(
         f"Each stream lasts {seconds:g} s; the upstream is reached {options.upstream_words}. "
         "“Late”: how long after its due time the last stream ended. Memory counts what processes "
-        "share once."
+        f"share once; “after” is {rest:g} s after the last stream."
     )
     if streams < wanted:
         table.notes.append(f"Held to {streams} streams by the limit of open files.")
@@ -122,6 +124,7 @@ def _measure_way(
     options: Options,
     streams: int,
     seconds: float,
+    rest: float,
 ) -> None:
     """Add the row of one kind of request through a program started for it alone, or of the direct
     call."""
@@ -134,22 +137,23 @@ def _measure_way(
         table.notes += [note for note in stage.skipped if note not in table.notes]
         for way in ways:
             print(f"{streams} streams: {way.title}", file=sys.stderr)
-            held = uvloop.run(_hold(way, streams, seconds))
+            held = uvloop.run(_hold(way, streams, seconds, rest))
             table.rows.append(_row(way, held))
             for problem in sorted(set(held.problems))[:3]:
                 print(f"  {problem}", file=sys.stderr)
 
 
-async def _hold(way: Way, streams: int, seconds: float) -> _Held:
+async def _hold(way: Way, streams: int, seconds: float, rest: float) -> _Held:
     held = _Held(streams)
     for listener in await _open(way, _WARMUP_STREAMS, _Held(0)):
         await asyncio.sleep(_WARMUP_SECONDS / _WARMUP_STREAMS)
         listener.leave()
-    await asyncio.sleep(_SETTLE_SECONDS)
+    await asyncio.sleep(_WARMUP_REST_SECONDS)
     held.before = _memory(way.child)
     listeners = await _open(way, streams, held)
     await _watch(way, listeners, seconds, held)
-    await asyncio.sleep(_SETTLE_SECONDS)
+    if way.child is not None:
+        await asyncio.sleep(rest)
     held.after = _memory(way.child)
     return held
 

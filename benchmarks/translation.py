@@ -32,7 +32,6 @@ from dragoman.canonical.usage import Usage
 from dragoman.protocols.base import ModelProfile, Parsed, Protocol, Target
 from dragoman.protocols.registry import protocols
 
-_REPEAT_SECONDS = 0.04
 _WORDS = material.WORDS * 4
 _ORIGIN = Origin("", "", material.MODEL)
 _PROFILE = ModelProfile(provider="bench", model=material.MODEL, max_output_tokens=8192)
@@ -52,19 +51,29 @@ class Timing:
 
 def measure(options: Options) -> list[Table]:
     """Time every pair."""
-    repeats = options.choose(options.rounds, full=25, quick=3)
-    speaking = _speaking()
-    return [_streams(speaking, repeats), _requests(speaking, repeats)]
+    watch = Stopwatch(
+        repeats=options.choose(options.rounds, full=25, quick=3),
+        seconds=options.choose(options.seconds, full=0.03, quick=0.002),
+    )
+    speaking = dict(sorted(protocols().items()))
+    return [_streams(speaking, watch), _requests(speaking, watch)]
 
 
-def clock(work: Callable[[], object], repeats: int) -> Timing:
-    """Run ``work`` in ``repeats`` batches long enough for the clock."""
-    count = 1
-    while (taken := _batch(work, count)) < _REPEAT_SECONDS / 4:
-        count *= 2
-    count = max(1, round(count * _REPEAT_SECONDS / taken))
-    each = [_batch(work, count) / count * 1e6 for _ in range(repeats)]
-    return Timing(min(each), statistics.median(each))
+@dataclass(frozen=True)
+class Stopwatch:
+    """Times something in ``repeats`` batches of ``seconds`` each, long enough for the clock."""
+
+    repeats: int
+    seconds: float
+
+    def time(self, work: Callable[[], object]) -> Timing:
+        """Processor time of one run of ``work``."""
+        count = 1
+        while (taken := _batch(work, count)) < self.seconds / 4:
+            count *= 2
+        count = max(1, round(count * self.seconds / taken))
+        each = [_batch(work, count) / count * 1e6 for _ in range(self.repeats)]
+        return Timing(min(each), statistics.median(each))
 
 
 def _batch(work: Callable[[], object], count: int) -> float:
@@ -74,11 +83,7 @@ def _batch(work: Callable[[], object], count: int) -> float:
     return time.process_time() - started
 
 
-def _speaking() -> dict[str, Protocol]:
-    return dict(sorted(protocols().items()))
-
-
-def _streams(speaking: dict[str, Protocol], repeats: int) -> Table:
+def _streams(speaking: dict[str, Protocol], watch: Stopwatch) -> Table:
     recorded = {name: _recorded(one) for name, one in speaking.items()}
     table = Table(
         "Microseconds per streamed event (least / median)",
@@ -97,12 +102,12 @@ def _streams(speaking: dict[str, Protocol], repeats: int) -> Table:
                 if client is upstream
                 else _translate(upstream, client, chunks)
             )
-            cells.append(clock(run, repeats).per(len(chunks)))
+            cells.append(watch.time(run).per(len(chunks)))
         table.rows.append([name, *cells])
     return table
 
 
-def _requests(speaking: dict[str, Protocol], repeats: int) -> Table:
+def _requests(speaking: dict[str, Protocol], watch: Stopwatch) -> Table:
     chat, messages = speaking["openai_chat"], speaking["anthropic_messages"]
     cases = [
         ("small OpenAI request", chat, material.chat_request()),
@@ -119,7 +124,7 @@ def _requests(speaking: dict[str, Protocol], repeats: int) -> Table:
     parsed = [(client, body, client.parse_request(body, Target())) for _, client, body in cases]
 
     def row(title: str, work: Callable[[Protocol, bytes, Parsed], Callable[[], object]]) -> None:
-        table.rows.append([title, *(clock(work(*case), repeats).per(1) for case in parsed)])
+        table.rows.append([title, *(watch.time(work(*case)).per(1) for case in parsed)])
 
     row("read", lambda client, body, _: lambda: client.parse_request(body, Target()))
     row("forward", lambda client, _, one: lambda: client.repeat_request(one, _PROFILE))

@@ -86,7 +86,13 @@ def signatures(protocols: Sequence[str] = PROTOCOL_IDS) -> st.SearchStrategy[Sig
 
 extensions: st.SearchStrategy[Extensions] = st.dictionaries(
     st.sampled_from(PROTOCOL_IDS),
-    st.dictionaries(names.map(lambda name: f"x_{name}"), json_values, min_size=1, max_size=2),
+    # Not null: on the wire that is the same as leaving the field out.
+    st.dictionaries(
+        names.map(lambda name: f"x_{name}"),
+        json_values.filter(lambda value: value is not None),
+        min_size=1,
+        max_size=2,
+    ),
     min_size=1,
     max_size=2,
 )
@@ -100,7 +106,7 @@ def text_parts(content: st.SearchStrategy[str] = words) -> st.SearchStrategy[Tex
 
 # With the first bytes of their kind: a protocol without a field for it looks there.
 _MAGIC = {
-    "image/png": b"\x89PNG\r\n\x1a\n",
+    "image/png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
     "image/jpeg": b"\xff\xd8\xff\xe0",
     "image/webp": b"RIFF\x10\x00\x00\x00WEBP",
 }

@@ -158,6 +158,31 @@ def test_forwarding_never_sends_another_providers_signature() -> None:
     assert [note.path for note in encoded.notes] == ["messages.1.parts.0"]
 
 
+def test_forwarding_never_sends_unsigned_thinking_to_who_would_refuse_it() -> None:
+    thinking = {"type": "thinking", "thinking": "hm", "signature": ""}
+    said = [thinking, {"type": "text", "text": "Hello."}]
+    user = {"role": "user", "content": "hi"}
+    parsed = parse(small(messages=[user, {"role": "assistant", "content": said}, user]))
+    encoded = PROTOCOL.repeat_request(parsed, ModelProfile(model="m"))
+    assert json.loads(encoded.body)["messages"][1]["content"] == said[1:]
+    assert [note.path for note in encoded.notes] == ["messages.1.parts.0"]
+    lenient = ModelProfile(model="m", quirks={"unsigned_thinking": True})
+    assert PROTOCOL.repeat_request(parsed, lenient).body == parsed.body
+
+
+def test_what_belongs_to_a_field_that_is_not_sent_goes_with_it() -> None:
+    body = small(
+        thinking={"type": "adaptive", "x_binding": 1},
+        output_config={"format": {"type": "json_schema", "schema": {}, "x_mode": 1}},
+        tools=[{"name": "f", "input_schema": {"type": "object"}}],
+        tool_choice={"type": "auto", "x_new": 1},
+    )
+    profile = ModelProfile(drops=frozenset({"reasoning", "output", "tool_choice"}))
+    encoded = PROTOCOL.encode_request(decode(body), profile)
+    assert set(json.loads(encoded.body)) == {"model", "max_tokens", "messages", "tools"}
+    assert {"thinking", "format", "tool_choice"} <= {note.path for note in encoded.notes}
+
+
 def test_token_counting_asks_with_the_fields_that_count() -> None:
     codecs = PROTOCOL.token_count
     assert codecs is not None

@@ -246,6 +246,18 @@ def test_a_broken_answer_is_the_upstreams_fault(body: Any) -> None:
         decode(body)
 
 
+def test_an_answer_nested_too_deeply_to_write_is_the_upstreams_fault() -> None:
+    broken = 0
+    for depth in range(900, 1000, 5):
+        deep = b'{"a":' * depth + b"1" + b"}" * depth
+        body = b'{"id":"a","content":[{"type":"x_new","v":' + deep + b"}]}"
+        try:
+            PROTOCOL.encode_response(decode(body), REQUEST)
+        except UpstreamBroken:
+            broken += 1
+    assert broken
+
+
 def test_an_error_with_status_200_is_an_error() -> None:
     with pytest.raises(UpstreamOverloaded, match="Overloaded"):
         decode({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})

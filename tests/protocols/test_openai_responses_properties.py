@@ -218,10 +218,7 @@ def test_requests_survive(wire: Object) -> None:
     request = decode(json.dumps(wire).encode())
     encoded = PROTOCOL.encode_request(request, ModelProfile())
     assert encoded.notes == []
-    again = decode(encoded.body)
-    if "stream_options" in wire and not wire.get("stream"):
-        again.extensions = request.extensions
-    assert again == request
+    assert decode(encoded.body) == request
 
 
 counts = st.integers(0, 1000)

@@ -222,6 +222,13 @@ def test_an_item_that_ended_otherwise_than_it_began() -> None:
     assert got.choices[0].finish == Finish(reason=FinishReason.LENGTH)
 
 
+def test_the_tier_that_served_the_request_is_told() -> None:
+    created = {"type": "response.created", "response": {"id": "resp_1", "service_tier": "auto"}}
+    served = {"id": "resp_1", "status": "completed", "service_tier": "priority"}
+    events = decode(framed(created, {"type": "response.completed", "response": served}))
+    assert encode(events)[-1]["response"]["service_tier"] == "priority"
+
+
 @pytest.mark.parametrize(
     ("event", "kind"),
     [

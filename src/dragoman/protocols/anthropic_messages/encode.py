@@ -113,7 +113,7 @@ def _document(request: Request, profile: ModelProfile, notes: Notes) -> dict[str
         mid_loop=turns.mid_loop,
         notes=notes,
     )
-    thinking.config = _merged(thinking.config, extras.pop("thinking", None))
+    thinking.config = _completed("thinking", thinking.config, extras, notes)
     output_format, instruction = _output(request.output, profile, notes)
     system = [*_billing(extras), *turns.system, *instruction]
     choice = encode_tool_choice(
@@ -125,17 +125,16 @@ def _document(request: Request, profile: ModelProfile, notes: Notes) -> dict[str
         notes=notes,
     )
     settings = encode_settings(request, profile, thinking=thinking.on, notes=notes)
-    metadata = _merged(settings.pop("metadata", None), extras.pop("metadata", None))
-    extras.pop("tool_choice", None)
+    metadata = {**settings.pop("metadata", {}), **_taken(extras, "metadata")}
     extras.pop(BETAS, None)
     optional: dict[str, Any] = {
         "system": system or None,
         "tools": tools or None,
-        "tool_choice": choice,
+        "tool_choice": _completed("tool_choice", choice, extras, notes),
         "thinking": thinking.config,
-        "output_config": _output_config(thinking.effort, output_format, extras),
+        "output_config": _output_config(thinking.effort, output_format, extras, notes),
         "cache_control": None if request.cache is None else cache_control(request.cache),
-        "metadata": metadata,
+        "metadata": metadata or None,
         "stream": request.stream or None,
     }
     return {
@@ -153,22 +152,36 @@ def _billing(extras: dict[str, Json]) -> list[WireBlock]:
     return [block] if isinstance(block, dict) else []
 
 
-def _merged(computed: dict[str, Any] | None, extra: Json) -> dict[str, Any] | None:
-    if not isinstance(extra, dict):
-        return computed
-    return {**(computed or {}), **extra}
+def _taken(extras: dict[str, Json], field: str) -> dict[str, Any]:
+    """A copy of what ``extras`` adds to an object of the body; it is used up."""
+    extra = extras.pop(field, None)
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def _completed(
+    field: str, computed: dict[str, Any] | None, extras: dict[str, Json], notes: Notes
+) -> dict[str, Any] | None:
+    """``computed`` with the fields ``extras`` adds to it; they mean nothing without a ``type``."""
+    extra = _taken(extras, field)
+    merged = {**(computed or {}), **extra}
+    if extra and "type" not in merged:
+        notes.dropped(field, "what it belongs to is not sent")
+        return None
+    return merged or None
 
 
 def _output_config(
-    effort: str | None, output_format: dict[str, Any] | None, extras: dict[str, Json]
+    effort: str | None,
+    output_format: dict[str, Any] | None,
+    extras: dict[str, Json],
+    notes: Notes,
 ) -> dict[str, Any] | None:
-    extra = extras.pop("output_config", None)
-    config: dict[str, Any] = dict(extra) if isinstance(extra, dict) else {}
-    if effort is not None:
-        config["effort"] = effort
-    output_format = _merged(output_format, config.get("format"))
+    config = _taken(extras, "output_config")
+    output_format = _completed("format", output_format, config, notes)
     if output_format is not None:
         config["format"] = output_format
+    if effort is not None:
+        config["effort"] = effort
     return config or None
 
 

@@ -50,6 +50,7 @@ _FORMAT = field_names(FormatIn)
 _OUTPUT_CONFIG = frozenset({"effort"})
 _ROLES = frozenset({"system", "user", "assistant"})
 
+_UNSIGNED = (b'"signature":""', b'"signature": ""')
 _SAMPLING = ("temperature", "top_p", "top_k")
 _FIELD_OF_SETTING = {
     "temperature": "temperature",
@@ -96,10 +97,10 @@ def repeat_request(parsed: Parsed, profile: ModelProfile) -> Encoded:
     """The client's bytes with its version and betas; only the model's name is changed, and sampling
     settings go that the client's own API version refuses (langchain sends them nevertheless).
 
-    A body that carries sealed signatures of other providers is translated instead, because the API
-    refuses a conversation with thinking it did not sign.
+    A body with thinking that other providers made is translated instead, because the API refuses a
+    conversation with thinking it did not sign.
     """
-    if carries_sealed(parsed.body):
+    if _has_foreign_thinking(parsed.body, profile):
         return encode_request(decode_request(parsed), profile)
     notes = Notes()
     refused = _refused(parsed, profile, notes)
@@ -114,6 +115,15 @@ def repeat_request(parsed: Parsed, profile: ModelProfile) -> Encoded:
     if parsed.target.betas:
         headers[BETAS] = ",".join(parsed.target.betas)
     return Encoded(body=body, notes=notes.items, headers=headers)
+
+
+def _has_foreign_thinking(body: bytes, profile: ModelProfile) -> bool:
+    """Whether ``body`` may hold thinking whose signature is sealed or, as ``response`` writes that of
+    models which sign nothing, empty."""
+    if carries_sealed(body):
+        return True
+    unsigned = any(mark in body for mark in _UNSIGNED)
+    return unsigned and not profile.quirks.get("unsigned_thinking")
 
 
 def _refused(parsed: Parsed, profile: ModelProfile, notes: Notes) -> list[str]:

@@ -129,7 +129,7 @@ def encode_response(response: Response, request: Request) -> bytes:
         refused=any(isinstance(part, Refusal) for part in choice.parts),
     )
     ending = finish_extras(choice)
-    return JSON.encode(
+    return write(
         {
             "id": response.id or UNNAMED,
             "type": "message",
@@ -143,6 +143,14 @@ def encode_response(response: Response, request: Request) -> bytes:
             **ending,
         }
     )
+
+
+def write(value: Json) -> bytes:
+    """JSON of what an upstream answered; raises UpstreamBroken if it cannot be written again."""
+    try:
+        return JSON.encode(value)
+    except RecursionError:
+        raise UpstreamBroken("The upstream's answer is nested too deeply.") from None
 
 
 def finish_extras(choice: Choice) -> dict[str, Json]:

@@ -46,6 +46,7 @@ from dragoman.protocols.anthropic_messages.response import (
     call_signature,
     encode_part,
     finish_extras,
+    write,
 )
 from dragoman.protocols.anthropic_messages.types import PROTOCOL_ID
 from dragoman.protocols.anthropic_messages.usage import encode_usage
@@ -252,7 +253,7 @@ class MessagesEncoder:
             block = {**block, "text": ""}
         elif isinstance(block.get("input"), dict):
             self._called = self._called or kind == "tool_use"
-            text = JSON.encode(block["input"]).decode()
+            text = write(block["input"]).decode()
             growing = ("input", {"type": "input_json_delta", "partial_json": text})
             block = {**block, "input": {}}
         out = _event("content_block_start", index=self._blocks, content_block=block)
@@ -270,4 +271,4 @@ class MessagesEncoder:
 
 
 def _event(kind: str, **fields: Json) -> bytes:
-    return write_event(JSON.encode({"type": kind, **fields}), kind)
+    return write_event(write({"type": kind, **fields}), kind)

@@ -162,7 +162,6 @@ def encode_tool_choice(
 ) -> dict[str, Any] | None:
     """``tool_choice``, or None. With ``thinking`` on a call cannot be demanded."""
     choice, parallel = request.tool_choice, request.parallel_tool_calls
-    extras = own_extensions(request.extensions, PROTOCOL_ID).get("tool_choice")
     if choice is not None and "tool_choice" in profile.drops:
         notes.dropped("tool_choice", "the provider refuses it")
         choice = None
@@ -183,8 +182,6 @@ def encode_tool_choice(
             notes.renamed("parallel_tool_calls", "no tool is called")
         else:
             wire = {"type": "auto", **wire, "disable_parallel_tool_use": not parallel}
-    if isinstance(extras, dict):
-        wire |= extras
     return wire or None
 
 

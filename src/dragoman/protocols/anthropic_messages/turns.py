@@ -163,9 +163,7 @@ class Turns:
                 case _:
                     blocks += self._encoded(part, where)
         extras = own_extensions(message.extensions, PROTOCOL_ID)
-        moved = [block for _, block in self._moved]
-        self._moved.clear()
-        self._push("user", [*moved, *blocks], results=results, extras=extras)
+        self._push("user", blocks, results=results, extras=extras)
 
     def _push(
         self,
@@ -176,6 +174,9 @@ class Turns:
         extras: dict[str, Json] | None = None,
     ) -> None:
         """Add to the turn of ``role`` that is open, or open one."""
+        if role == "user":
+            blocks = [*(block for _, block in self._moved), *blocks]
+            self._moved.clear()
         if not blocks and not results and not extras:
             return
         last = self._turns[-1] if self._turns else None

@@ -119,7 +119,8 @@ def response_value(result: ToolResult, text: str) -> Json:
         return {"error": text if value is None else value}
     if value is not None:
         return value
-    return {"result": text} if text or result.content else {}
+    said = any(isinstance(item, Text) for item in result.content)
+    return {"result": text} if said else {}
 
 
 def _set_aside(part: types.Part, *used: str) -> Extensions | None:

@@ -142,6 +142,7 @@ class Encoder:
         self._live: dict[int, _Growing] = {}
         self._whole: dict[int, Part] = {}
         self._signatures: dict[int, str] = {}
+        self._logprobs: dict[int, list[Json]] = {}  # per choice, until there is a text to go with
         self._finishes: dict[int, Finish] = {}
         self._usage: Usage | None = None
 
@@ -179,6 +180,10 @@ class Encoder:
             for choice, finish in sorted(self._finishes.items())
             if choice in self._lanes or not is_block(finish)
         ]
+        for candidate in candidates:
+            if logprobs := self._logprobs.get(candidate["index"]):
+                known = candidate.get("logprobsResult", {})
+                candidate["logprobsResult"] = {**write_logprobs(logprobs), **known}
         chunk: dict[str, Any] = {"candidates": candidates} if candidates else {}
         chunk.update(about_answer(list(self._finishes.values()), self._usage, self._service_tier))
         pieces.append(self._framer.chunk(_ENCODER.encode({**chunk, **self._identity})))
@@ -223,9 +228,12 @@ class Encoder:
         more = own_fields(delta.extensions) if delta.extensions else {}
         if "thoughtSignature" in more:
             self._signatures[delta.index] = more.pop("thoughtSignature")
-        if not (delta.text or more or delta.logprobs):
+        if delta.logprobs:
+            self._logprobs.setdefault(choice, []).extend(delta.logprobs)
+        if not (delta.text or more):
             return b""
-        return self._chunk(choice, {**_text(part, delta.text), **more}, delta.logprobs)
+        logprobs = self._logprobs.pop(choice, None) if self._logprobs else None
+        return self._chunk(choice, {**_text(part, delta.text), **more}, logprobs)
 
     def _text_end(self, choice: int, index: int) -> bytes:
         """A signature comes last, in an empty part, as Google sends it: it proves all the text."""

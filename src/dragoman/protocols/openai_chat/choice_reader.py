@@ -164,23 +164,19 @@ class ChoiceReader:
         if not isinstance(part, Reasoning) or part.redacted:
             self._add(part, events)
         elif self._reasoning_is_open() and part.text in ("", "".join(self._thought)):
-            # The proof of what came as a string, which some repeat with it.
-            part.text = ""
-            self._prove(part, events)
-        elif kind == self._open_kind:
-            self._prove(part, events)
+            # What came as a string is told again, or only proved: either way it is complete.
+            events.append(
+                PartDelta(self._open, signature=part.signature, extensions=part.extensions)
+            )
+            if part.text or part.signature is not None:
+                self._end_open(events)
         else:
-            text, proof, part.text, part.signature = part.text, part.signature, "", None
-            self._turn(kind, part, events)
-            self._prove(Reasoning(text=text, signature=proof), events)
-
-    def _prove(self, part: Reasoning, events: list[Event]) -> None:
-        """Add text and proof to the open reasoning; nothing is thought after its proof."""
-        if part.text or part.signature is not None:
-            more = part.extensions if part.signature is not None else None
-            events.append(PartDelta(self._open, part.text, part.signature, extensions=more))
-        if part.signature is not None:
-            self._end_open(events)
+            if kind != self._open_kind:
+                self._turn(kind, msgspec.structs.replace(part, text="", signature=None), events)
+            if part.text or part.signature is not None:
+                events.append(PartDelta(self._open, part.text, part.signature))
+            if part.signature is not None:
+                self._end_open(events)  # nothing is thought after its proof
 
     def _reasoning_is_open(self) -> bool:
         kind = self._open_kind

@@ -102,7 +102,7 @@ def _decode_choice(
     content = logprobs.pop("content", None)
     if more := {field: value for field, value in logprobs.items() if value is not None}:
         wire["logprobs"] = more
-    if isinstance(typed.stop_reason, str):
+    if finish.stop_sequence is not None:
         del wire["stop_reason"]
     for field in ("index", "finish_reason", "native_finish_reason", "error"):
         wire.pop(field, None)

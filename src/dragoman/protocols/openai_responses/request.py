@@ -96,6 +96,7 @@ def parse_request(body: bytes, target: Target) -> Parsed:
         wire=wire,
         model=wire.model,
         stream=bool(wire.stream),
+        include_usage=True,
         max_output_tokens=wire.max_output_tokens,
         target=target,
     )

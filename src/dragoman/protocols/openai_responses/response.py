@@ -237,7 +237,7 @@ class ResponseWriter:
         word = _WORD_OF_REASON.get(finish.reason)
         if finish.reason is FinishReason.REFUSAL and _refuses(output):
             word = None
-        if finish.raw in _PENDING:
+        if finish.raw is not None and _PENDING.get(finish.raw) is finish.reason:
             return self.object(finish.raw, output, usage) | mine
         if finish.reason is FinishReason.ERROR:
             message = f"The model failed: {finish.raw}." if finish.raw else "The model failed."

@@ -22,7 +22,7 @@ from dragoman.canonical.events import (
     Start,
     UsageUpdate,
 )
-from dragoman.canonical.parts import Json, Part, Reasoning, ToolCall
+from dragoman.canonical.parts import Json, Part, Reasoning, ToolCall, set_extension
 from dragoman.canonical.signature import Origin
 from dragoman.protocols.openai_responses import marks, types
 from dragoman.protocols.openai_responses.errors import failure
@@ -63,6 +63,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
         self._latest = 0
         self._next = 0
         self._started = False
+        self._tier: str | None = None
         self._calls = False
 
     def on_event(self, event: SSEEvent) -> list[Event]:
@@ -89,6 +90,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
             return []
         self._started = True
         body = body or types.ResponseBody()
+        self._tier = body.service_tier
         return [
             Start(
                 id=body.id or "",
@@ -165,6 +167,15 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
         if key in item.parts or item.done:
             return []
         return self._begin_content(item, key, empty)
+
+    def on_content_whole(self, wire: types.StreamEvent) -> list[Event]:
+        """A content part that this codec does not know has no deltas to start with."""
+        item = self._item(wire)
+        key = wire.content_index or 0
+        known = ("output_text", "refusal", "reasoning_text")
+        if key in item.parts or item.done or not isinstance(wire.part, dict):
+            return []
+        return [] if wire.part.get("type") in known else self._begin_content(item, key, wire.part)
 
     def _begin_content(self, item: Item, key: int, empty: types.Object) -> list[Event]:
         message = {**promised(item.raw), "type": "message", "role": "assistant"}
@@ -290,7 +301,13 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
                 events += [PartEnd(opened.index) for opened in left.parts.values()]
         if body.usage is not None:
             events.append(UsageUpdate(decode_usage(body.usage)))
-        events.append(Finished(decode_finish(body, raw, self._calls)))
+        finish = decode_finish(body, raw, self._calls)
+        if body.service_tier not in (None, self._tier):
+            # "auto" has become the tier that served the request.
+            finish.extensions = set_extension(
+                finish.extensions, marks.ID, "service_tier", body.service_tier
+            )
+        events.append(Finished(finish))
         self._ended = True
         return events
 
@@ -324,6 +341,7 @@ _HANDLERS: dict[str, _Handler] = {
     "response.in_progress": ResponsesStreamDecoder.on_lifecycle,
     "response.output_item.added": ResponsesStreamDecoder.on_item_added,
     "response.content_part.added": ResponsesStreamDecoder.on_content_added,
+    "response.content_part.done": ResponsesStreamDecoder.on_content_whole,
     "response.output_text.delta": ResponsesStreamDecoder.on_text,
     "response.output_text.done": ResponsesStreamDecoder.on_content_done,
     "response.output_text.annotation.added": ResponsesStreamDecoder.on_annotation,

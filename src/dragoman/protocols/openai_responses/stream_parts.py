@@ -13,7 +13,7 @@ from dragoman.canonical.collect import append_text, merge_extensions
 from dragoman.canonical.events import PartDelta
 from dragoman.canonical.parts import Json, Part, Reasoning, Refusal, Text, ToolCall
 from dragoman.protocols.openai_responses import marks
-from dragoman.protocols.openai_responses.items import native_content
+from dragoman.protocols.openai_responses.items import SEPARATOR, native_content
 from dragoman.protocols.openai_responses.output import OutputEncoder
 
 _encode = msgspec.json.Encoder().encode
@@ -263,6 +263,8 @@ class ReasoningStream(PartStream):
         self._item_id = item["id"]
         self._begun = 0
         self._since = 0
+        self._length = 0
+        self._cuts = list(marks.own(self._part.extensions).get(marks.CUTS, ()))
         if native_content(self._part):
             self._name, self._number = "reasoning_text", "content_index"
             self._frame = "response.content_part"
@@ -276,19 +278,38 @@ class ReasoningStream(PartStream):
     def delta(self, event: PartDelta) -> bytes:
         if event.signature is not None or event.extensions:
             return self._rich(event)
-        if not event.text:
+        return self._cut(event.text) if self._cuts else self._say(event.text)
+
+    def _say(self, text: str) -> bytes:
+        if not text:
             return b""
         opening = b"" if self._head else self._open_piece()
-        self._pieces.append(event.text)
-        return opening + self._wire.delta(self._head, event.text)
+        self._pieces.append(text)
+        return opening + self._wire.delta(self._head, text)
+
+    def _cut(self, text: str) -> bytes:
+        """Text of a part whose pieces were known from its start, as a replayed answer's are."""
+        out = b""
+        while self._cuts and self._length + len(text) >= self._cuts[0]:
+            end = self._cuts.pop(0) - self._length
+            out += self._say(text[: max(end - len(SEPARATOR), 0)])
+            out += self._next_piece(SEPARATOR)
+            self._length += end
+            text = text[end:]
+        self._length += len(text)
+        return out + self._say(text)
+
+    def _next_piece(self, separator: str) -> bytes:
+        closing = self._close_piece()
+        self._pieces.append(separator)
+        self._since = len(self._pieces)
+        return closing
 
     def _rich(self, event: PartDelta) -> bytes:
         closing = b""
         if marks.CUTS in marks.own(event.extensions):
             # The text of such a delta is what stands between two pieces.
-            closing = self._close_piece()
-            self._pieces.append(event.text)
-            self._since = len(self._pieces)
+            closing = self._next_piece(event.text)
             event = PartDelta(event.index, extensions=event.extensions)
         return closing + super()._rich(event)
 

@@ -60,11 +60,11 @@ def decode_finish(
     said = _REASON_OF_WORD.get((native or "").lower())
     if said in _FINER:
         reason = said
-    sequence = stop if isinstance(stop, str) and reason in _STOPPED else None
+    sequence = None
     if tool_calls and reason in _STOPPED:
         reason = FinishReason.TOOL_CALLS
-    elif sequence is not None:
-        reason = FinishReason.STOP_SEQUENCE
+    elif isinstance(stop, str) and reason in _STOPPED:
+        reason, sequence = FinishReason.STOP_SEQUENCE, stop
     raw = native if native and native != word else None if word in _STANDARD else word
     return Finish(reason=reason, stop_sequence=sequence, raw=None if raw == reason.value else raw)
 

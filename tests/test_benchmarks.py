@@ -1,0 +1,55 @@
+"""The benchmarks run and give figures; how fast anything is depends on the machine and is not asked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.report import Table, write_markdown
+from dragoman.protocols.registry import protocols
+
+
+def test_translation_gives_a_figure_for_every_pair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text("# Performance\n\nWords.\n\n<!-- translation -->\n<!-- /translation -->\n")
+    main(
+        [
+            "translation",
+            "--quick",
+            "--rounds",
+            "1",
+            "--seconds",
+            "0.001",
+            "--markdown",
+            str(document),
+        ]
+    )
+
+    written = document.read_text(encoding="utf-8")
+    assert written.startswith("# Performance\n\nWords.\n\n<!-- translation -->")
+    assert str(tmp_path) not in written
+    names = sorted(protocols())
+    rows = [line.split("|")[1:-1] for line in written.splitlines() if line.startswith("| ")]
+    streamed = [row for row in rows if row[0].strip() in names]
+    assert [row[0].strip() for row in streamed] == names
+    figures = [cell for row in streamed for cell in row[1:]]
+    assert len(figures) == len(names) ** 2
+    assert all(re.fullmatch(r" \d+\.\d / \d+\.\d ", cell) for cell in figures)
+    assert "Microseconds per streamed event" in capsys.readouterr().out
+
+
+def test_a_section_is_replaced_and_the_prose_stays(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    first, second = (Table("T", ["", "x"], [["row", figure]]).markdown() for figure in "12")
+    write_markdown(document, "latency", first)
+    document.write_text(document.read_text() + "\nProse.\n")
+    write_markdown(document, "latency", second)
+    text = document.read_text()
+    assert "| row | 2 |" in text
+    assert "| row | 1 |" not in text
+    assert text.endswith("<!-- /latency -->\n\nProse.\n")
