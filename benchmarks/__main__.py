@@ -19,7 +19,7 @@ MEASUREMENTS: dict[str, Callable[[Options], list[Table]]] = {
     "streams": streams.measure,
     "startup": startup.measure,
 }
-_PATHS = ("--litellm", "--portkey", "--markdown")  # where they point is nobody else's concern
+_PLACES = {"--litellm": "PYTHON", "--portkey": "FOLDER", "--markdown": "DOCUMENT"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -74,14 +74,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(words: list[str]) -> str:
-    """The command line without the places of things on this machine."""
+    """The command line, with placeholders for where things are on this machine."""
     shown = ["python -m benchmarks"]
-    for before, word in zip(["", *words], words, strict=False):
-        flag, _, value = word.partition("=")
-        if before in _PATHS:
-            shown.append(Path(word).name)
-        elif flag in _PATHS and value:
-            shown.append(f"{flag} {Path(value).name}")
+    flag = ""
+    for word in words:
+        flag, before = word.partition("=")[0], flag
+        if before in _PLACES:
+            shown.append(_PLACES[before])
+        elif flag in _PLACES and "=" in word:
+            shown.append(f"{flag} {_PLACES[flag]}")
         else:
             shown.append(word)
     return " ".join(shown)

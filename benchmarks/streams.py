@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,8 +140,9 @@ def _measure_way(
             print(f"{streams} streams: {way.title}", file=sys.stderr)
             held = uvloop.run(_hold(way, streams, seconds, rest))
             table.rows.append(_row(way, held))
-            for problem in sorted(set(held.problems))[:3]:
-                print(f"  {problem}", file=sys.stderr)
+            if held.problems:
+                problem, count = Counter(held.problems).most_common(1)[0]
+                table.notes.append(f"{way.title} failed {count} times with: {problem}.")
 
 
 async def _hold(way: Way, streams: int, seconds: float, rest: float) -> _Held:
@@ -206,7 +208,7 @@ def _memory(child: Child | None) -> int:
 def _row(way: Way, held: _Held) -> list[str]:
     row = [way.title, str(held.complete), str(held.asked - held.complete), f"{held.events:,}"]
     row.append(f"{held.late_seconds:.1f}")
-    if way.child is None:
+    if way.child is None or not held.complete:
         return [*row, "–", "–", "–", "–"]
     mebibytes = [f"{size / 2**20:.0f}" for size in (held.before, held.during, held.after)]
     return [*row, *mebibytes, f"{(held.during - held.before) / 1024 / held.asked:.1f}"]

@@ -34,7 +34,7 @@ class _Rounds:
 def measure(options: Options) -> list[Table]:
     """Load every way in turns."""
     rounds = options.choose(options.rounds, full=5, quick=1)
-    seconds = options.choose(options.seconds, full=6.0, quick=2.0)
+    seconds = options.choose(options.seconds, full=6.0, quick=3.0)
     with Stage(tls=options.tls) as stage:
         ways = stage.start_all(options.programs())
         results = {way.title: _Rounds() for way in ways}

@@ -189,8 +189,7 @@ class _Comparison:
             case Media():
                 self._require(self._take(lambda one: _same_media(part, one)), path)
             case ToolCall():
-                self._require(self._take(lambda one: _same_call(part, one)), path)
-                self._signature(part, path)
+                self._call(part, path)
             case Reasoning():
                 self._reasoning(part, path)
             case Opaque():
@@ -210,6 +209,16 @@ class _Comparison:
                 del self.remaining[index]
                 return True
         return False
+
+    def _call(self, part: ToolCall, path: str) -> None:
+        if not self._take(lambda one: _same_call(part, one)):
+            alike = self._take(lambda one: isinstance(one, ToolCall) and one.name == part.name)
+            self._require(alike, path)
+            # What differs may be noted by itself: free text put into an object, for example.
+            fields = ("arguments", "custom") if part.custom else ("arguments",)
+            for field in fields if alike else ():
+                self._require(False, f"{path}.{field}")
+        self._signature(part, path)
 
     def _signature(self, part: ToolCall | Reasoning, path: str) -> None:
         if part.signature is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dragoman.canonical.collect import replay
@@ -87,6 +87,7 @@ def test_any_split_gives_the_same_events(name: str, data: st.DataObject) -> None
 
 
 @every_protocol
+@settings(max_examples=max(15, settings().max_examples // 4))
 @given(data=st.data())
 def test_byte_by_byte_gives_the_same_events(name: str, data: st.DataObject) -> None:
     response = data.draw(answers(name))

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from dragoman.canonical.errors import InvalidRequest
 from dragoman.canonical.parts import (
     CacheHint,
     Media,
@@ -40,13 +39,6 @@ def ask(**fields: Any) -> Request:
 
 def say(*messages: dict[str, Any]) -> Request:
     return decode({"model": "m", "messages": list(messages)})
-
-
-def refused(**fields: Any) -> str | None:
-    body = {"model": "m", "messages": [USER], **fields}
-    with pytest.raises(InvalidRequest) as caught:
-        decode({k: v for k, v in body.items() if v is not ...})
-    return caught.value.param
 
 
 @pytest.fixture(scope="module")
@@ -352,50 +344,6 @@ def test_data_urls_that_are_not_base64_become_it() -> None:
 def test_the_path_may_name_the_model() -> None:
     body = {"model": "dummy", "messages": [USER]}
     assert decode(body, Target(model="org/real")).model == "org/real"
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"model": ...}, "model"),
-        ({"model": ""}, "model"),
-        ({"messages": []}, "messages"),
-        ({"messages": [{"role": "user", "content": 3}]}, "messages.0.content"),
-        (
-            {"messages": [USER, {"role": "user", "content": [{"type": 1}]}]},
-            "messages.1.content.0.type",
-        ),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
-            "messages.0.content.0.text",
-        ),
-        ({"messages": [{"role": "wizard", "content": "x"}]}, "messages.0.role"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.tool_call_id"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]},
-            "messages.0.content.0.file.file_data",
-        ),
-        (
-            {"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]},
-            "messages.0.tool_calls.0.function",
-        ),
-        ({"temperature": "hot"}, "temperature"),
-        ({"tools": [{"type": "function"}]}, "tools.0.function"),
-        ({"stop": [1]}, "stop.0"),
-        ({"reasoning": {"effort": 3}}, "reasoning.effort"),
-    ],
-)
-def test_what_is_wrong_is_named(fields: dict[str, Any], param: str) -> None:
-    assert refused(**fields) == param
-
-
-def test_a_body_that_is_no_json() -> None:
-    for body in (b"", b"{", b"[]", b'{"model": "m", "messages": [' + b"[" * 5000, b'"\xff"'):
-        with pytest.raises(InvalidRequest):
-            PROTOCOL.parse_request(body, Target())
-    skipped = b'{"model":"m","messages":[{"role":"user","content":"x"}],"unknown":"\xff"}'
-    with pytest.raises(InvalidRequest):
-        decode(skipped)
 
 
 def test_what_routing_needs_is_read_at_once() -> None:

@@ -198,6 +198,23 @@ def test_open_parts_are_closed_at_the_end() -> None:
     assert last.finish.reason is FinishReason.TOOL_CALLS
 
 
+def test_items_that_all_have_the_same_number_do_not_run_into_each_other() -> None:
+    added = {"type": "response.output_item.added", "output_index": 0}
+    delta = {"type": "response.function_call_arguments.delta", "output_index": 0}
+    events: list[dict[str, Any]] = []
+    for number in (1, 2):
+        call = {**CALL, "id": f"fc_{number}", "call_id": f"call_{number}", "arguments": ""}
+        events += [{**added, "item": call}, {**delta, "delta": f"{{{number}"}]
+    got = collect(decode(framed(CREATED, *events, DONE)))
+    calls = [part for part in got.choices[0].parts if isinstance(part, ToolCall)]
+    assert [(call.id, call.arguments) for call in calls] == [("call_1", "{1"), ("call_2", "{2")]
+
+
+def test_hosted_tools_may_fail_without_failing_the_answer() -> None:
+    failed = {"type": "response.mcp_call.failed", "output_index": 0, "error": {"code": 500}}
+    assert collect(decode(framed(CREATED, failed, DONE))).choices[0].finish is not None
+
+
 def test_an_item_that_ended_otherwise_than_it_began() -> None:
     begun = {**MESSAGE, "status": "in_progress", "content": []}
     ended = {**MESSAGE, "status": "incomplete"}
@@ -234,6 +251,8 @@ def test_the_tier_that_served_the_request_is_told() -> None:
     [
         ({"type": "error", "code": "rate_limit_exceeded", "message": "slow"}, UpstreamRateLimited),
         ({"type": "error", "error": {"code": "server_error", "message": "x"}}, UpstreamFailed),
+        ({"type": ["odd"]}, UpstreamBroken),
+        ({"type": "response.output_item.added", "item": {"type": []}}, UpstreamBroken),
         ({"type": "", "error": {"message": "x", "type": "overloaded_error"}}, UpstreamOverloaded),
         (
             {

@@ -85,13 +85,13 @@ def test_reasoning_comes_encrypted(
 @pytest.mark.parametrize(
     ("config", "written"),
     [
-        (ReasoningConfig(effort="xhigh"), {"effort": "xhigh"}),
+        (ReasoningConfig(effort="xhigh"), {"effort": "xhigh", "summary": "auto"}),
         (ReasoningConfig(mode="off"), {"effort": "none"}),
-        (ReasoningConfig(mode="on"), {"effort": "medium"}),
-        (ReasoningConfig(mode="on", budget_tokens=1024), {"effort": "low"}),
-        (ReasoningConfig(mode="on", budget_tokens=8000), {"effort": "medium"}),
-        (ReasoningConfig(mode="on", budget_tokens=60_000), {"effort": "xhigh"}),
-        (ReasoningConfig(effort="low", budget_tokens=60_000), {"effort": "low"}),
+        (ReasoningConfig(mode="on"), {"effort": "medium", "summary": "auto"}),
+        (ReasoningConfig(mode="on", budget_tokens=1024), {"effort": "low", "summary": "auto"}),
+        (ReasoningConfig(mode="on", budget_tokens=8000), {"effort": "medium", "summary": "auto"}),
+        (ReasoningConfig(mode="on", budget_tokens=60_000), {"effort": "xhigh", "summary": "auto"}),
+        (ReasoningConfig(effort="low", budget_tokens=60_000), {"effort": "low", "summary": "auto"}),
         (ReasoningConfig(visible=True), {"summary": "auto"}),
         (ReasoningConfig(visible=True, summary="detailed"), {"summary": "detailed"}),
         (ReasoningConfig(visible=False), None),
@@ -104,6 +104,13 @@ def test_how_thinking_is_asked_for(config: ReasoningConfig, written: dict[str, s
         name for name in config.__struct_fields__ if getattr(config, name) is not None
     }
     assert {f"reasoning.{name}" for name in changed} <= notes.keys()
+
+
+def test_summaries_can_be_left_alone() -> None:
+    """OpenAI refuses them to organisations that are not verified."""
+    profile = ModelProfile(provider="openai", model="m", quirks={"reasoning_summary": False})
+    body, _ = encode(ask(reasoning=ReasoningConfig(effort="low")), profile)
+    assert body["reasoning"] == {"effort": "low"}
 
 
 def test_settings_that_the_api_lacks() -> None:

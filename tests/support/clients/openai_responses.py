@@ -80,7 +80,10 @@ class OpenAIResponses:
         final: Response | None = None
         with self.sdk.responses.create(**options, stream=True) as events:
             for loose in events:
-                event: Any = _EVENTS[loose.type].model_validate(loose.to_dict())
+                raw: dict[str, Any] = loose.to_dict()
+                if loose.type == "response.failed":
+                    _know_code(raw["response"]["error"])
+                event: Any = _EVENTS[loose.type].model_validate(raw)
                 numbers.append(event.sequence_number)
                 kinds.append(event.type)
                 if event.type == "error":
@@ -93,6 +96,15 @@ class OpenAIResponses:
         assert numbers == sorted(set(numbers)), "sequence numbers rise"
         assert final is not None, f"no terminal event, only {kinds}"
         return final
+
+
+# OpenAI sends these too, and Codex acts on them, though the SDK's list lacks them.
+_UNLISTED_CODES = ("server_is_overloaded", "insufficient_quota", "context_length_exceeded")
+
+
+def _know_code(error: dict[str, Any]) -> None:
+    if error["code"] in _UNLISTED_CODES:
+        error["code"] = "server_error"
 
 
 def _opening(question: Ask) -> list[Any]:

@@ -7,7 +7,6 @@ import re
 from urllib.parse import urlsplit
 
 from dragoman.canonical.parts import Extensions, Json, Media, MediaKind, set_extension
-from dragoman.protocols.gemini_generate.reading import rest
 from dragoman.protocols.gemini_generate.types import PROTOCOL_ID, Blob, FileData
 
 _BY_EXTENSION = {
@@ -145,10 +144,9 @@ def _named(data: dict[str, Json], part: Media) -> dict[str, Json]:
 def _with_unknown(
     extensions: Extensions | None, field: str, data: Blob | FileData
 ) -> Extensions | None:
-    unknown = rest(data, frozenset(data.__struct_fields__))
-    if not unknown:
+    if not data.extra:
         return extensions
-    return set_extension(extensions, PROTOCOL_ID, field, unknown)
+    return set_extension(extensions, PROTOCOL_ID, field, data.extra)
 
 
 def _guess(uri: str) -> str | None:

@@ -8,8 +8,9 @@ what fails now is truly wrong. The walk follows the types alone, so users' data 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any, Generic
 
 import msgspec
@@ -58,14 +59,15 @@ class Reader(Generic[W]):
 def rest(value: Wire, used: frozenset[str]) -> dict[str, Json]:
     """Every field of ``value`` that is set, known or not, except the ``used`` (attribute names), under
     its wire name."""
+    wires, read = _others(type(value), used)
+    found = read(value)
+    if found.count(None) == len(found):
+        return {}
     left = {
-        wire: field
-        for attribute, wire in _attributes(type(value))
-        if attribute not in used and (field := getattr(value, attribute)) is not None
+        wire: plain(field)
+        for wire, field in zip(wires, found, strict=True)
+        if field is not None and wire != EXTRA
     }
-    for wire, field in left.items():
-        if isinstance(field, Wire | list):
-            left[wire] = plain(field)
     if value.extra:
         left.update(value.extra)
     return left
@@ -81,12 +83,15 @@ def plain(value: Json) -> Json:
 
 
 @cache
-def _attributes(type_: type[Wire]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (field.name, field.encode_name)
-        for field in msgspec.structs.fields(type_)
-        if field.encode_name != EXTRA
-    )
+def _others(
+    type_: type[Wire], used: frozenset[str]
+) -> tuple[tuple[str, ...], Callable[[Wire], tuple[Any, ...]]]:
+    """(wire names, how to read them all) of the fields that are not ``used``."""
+    fields = [field for field in msgspec.structs.fields(type_) if field.name not in used]
+    wires = tuple(field.encode_name for field in fields)
+    if len(fields) == 1:  # attrgetter gives one value bare
+        return wires, lambda value: (value.extra,)
+    return wires, attrgetter(*(field.name for field in fields))
 
 
 def _tidy(value: Any, shape: _Shape) -> Any:

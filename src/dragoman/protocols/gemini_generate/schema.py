@@ -125,10 +125,10 @@ class _Compiler:
             reference = member.get("$ref")
             if isinstance(reference, str) and reference not in seen:
                 seen.add(reference)
-                waiting.append(_resolve(self.root, reference))
+                waiting.insert(0, _resolve(self.root, reference))
             nested = member.get("allOf")
             if isinstance(nested, list):
-                waiting += nested
+                waiting[:0] = nested
             for key, value in member.items():
                 if key not in ("$ref", "allOf"):
                     merged[key] = self._united(key, merged.get(key), value)
@@ -241,7 +241,8 @@ class _Compiler:
         required = schema.get("required")
         if isinstance(required, list):
             # A required name that is no property is refused.
-            known = [name for name in required if name in out.get("properties", {})]
+            properties = out.get("properties", {})
+            known = [name for name in required if isinstance(name, str) and name in properties]
             if known:
                 out["required"] = known
         items = schema.get("items")

@@ -25,31 +25,29 @@ def read_usage(metadata: UsageMetadata) -> Usage | None:
     total = metadata.total_token_count
     if prompt is None and written is None and total is None:
         return None
-    fed_back = metadata.tool_use_prompt_token_count or 0
-    read = (prompt or 0) + fed_back
-    thoughts = metadata.thoughts_token_count or 0
+    read = (prompt or 0) + (metadata.tool_use_prompt_token_count or 0)
+    thoughts = max(metadata.thoughts_token_count or 0, 0)
     if written is None:
         written = max((total or 0) - read - thoughts, 0)
     elif thoughts and total is not None and total == read + written:
         # Some servers of this protocol count the thoughts among the candidates, as others do.
-        written -= min(thoughts, written)
-    prompts, cached = metadata.prompt_tokens_details, metadata.cache_tokens_details
-    if prompts is None and metadata.tool_use_prompt_tokens_details is None:
-        audio = image = 0
-    else:
-        tools = metadata.tool_use_prompt_tokens_details
-        audio = _of(prompts, "AUDIO") - _of(cached, "AUDIO") + _of(tools, "AUDIO")
-        image = _of(prompts, "IMAGE") - _of(cached, "IMAGE") + _of(tools, "IMAGE")
-    text, cache_read, audio, image = split(read, metadata.cached_content_token_count, audio, image)
-    details = metadata.candidates_tokens_details
-    output, spoken, drawn = split(written, _of(details, "AUDIO"), _of(details, "IMAGE"))
+        written, thoughts = split(written, thoughts)
+    heard, seen = _media(metadata.prompt_tokens_details)
+    if heard or seen:
+        cached = _media(metadata.cache_tokens_details)
+        heard, seen = heard - cached[0], seen - cached[1]
+    if metadata.tool_use_prompt_tokens_details:
+        fed = _media(metadata.tool_use_prompt_tokens_details)
+        heard, seen = heard + fed[0], seen + fed[1]
+    text, cache_read, audio, image = split(read, metadata.cached_content_token_count, heard, seen)
+    output, spoken, drawn = split(written, *_media(metadata.candidates_tokens_details))
     return Usage(
         input=text,
         cache_read=cache_read,
         input_audio=audio,
         input_image=image,
         output=output,
-        reasoning=max(thoughts, 0),
+        reasoning=thoughts,
         output_audio=spoken,
         output_image=drawn,
     )
@@ -85,10 +83,17 @@ def write_usage(usage: Usage, left: dict[str, Json]) -> dict[str, Json]:
     return metadata
 
 
-def _of(details: list[ModalityTokenCount] | None, modality: str) -> int:
-    if not details:
-        return 0
-    return sum(one.token_count or 0 for one in details if one.modality == modality)
+def _media(details: list[ModalityTokenCount] | None) -> tuple[int, int]:
+    """(audio, image) tokens; the other modalities are billed as text."""
+    audio = image = 0
+    if details is None:
+        return audio, image
+    for one in details:
+        if one.modality == "AUDIO":
+            audio += one.token_count or 0
+        elif one.modality == "IMAGE":
+            image += one.token_count or 0
+    return audio, image
 
 
 def _details(total: int, audio: int, image: int) -> list[Json]:

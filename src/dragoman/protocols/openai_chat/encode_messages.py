@@ -59,16 +59,18 @@ class _Writer:
         context = self._context
         own = message.extensions
         content: list[Wire] = []
+        answered = False
         for j, part in enumerate(message.parts):
             where = f"{path}.parts.{j}"
             if isinstance(part, ToolResult):
+                answered = True
                 self._result(part, where)
                 if len(message.parts) == 1:
                     context.extend(self.messages[-1], own, path)
                     return
             elif (wire := encode_part(part, where, context)) is not None:
                 content.append(wire)
-        if message.role == "tool" and not content:
+        if (answered or message.role == "tool") and not content:
             context.notes.foreign(path, own, PROTOCOL_ID)
             return
         if message.role in ("user", "tool"):

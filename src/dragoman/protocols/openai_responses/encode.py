@@ -9,6 +9,8 @@ said something, and then reasoning comes encrypted, so that the client can carry
 
 ``profile.quirks``:
 
+- ``reasoning_summary`` (bool, default true): ask for a summary of the reasoning for clients of other
+  protocols; OpenAI refuses it to organisations that are not verified.
 - ``encrypted_reasoning`` (bool): ask for encrypted reasoning even if the client said nothing about
   reasoning, because the model reasons by default.
 - ``cache_breakpoints`` (bool): the model knows ``prompt_cache_breakpoint`` (gpt-5.6 and later).
@@ -20,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.errors import InvalidRequest
 from dragoman.canonical.notes import Notes
 from dragoman.canonical.parts import Extensions
 from dragoman.canonical.request import OutputFormat, ReasoningConfig, Request, Settings
@@ -31,6 +34,7 @@ from dragoman.protocols.openai_responses.history import HistoryEncoder
 from dragoman.protocols.openai_responses.request import decode_request
 from dragoman.protocols.openai_responses.tools import ToolEncoder, call_names, encode_choice
 from dragoman.protocols.openai_responses.types import ENCRYPTED_REASONING, LOGPROBS
+from dragoman.protocols.wire_json import read_client
 
 _encode = msgspec.json.Encoder().encode
 _read_raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -60,9 +64,14 @@ _MERGED = frozenset({"include", "reasoning", "text"})
 
 
 def encode_request(request: Request, profile: ModelProfile) -> Encoded:
-    """The upstream's body, and what became of each field."""
+    """The upstream's body, and what became of each field. Raises InvalidRequest if it is nested
+    deeper than can be written."""
     encoder = _RequestEncoder(request, profile)
-    return Encoded(body=_encode(encoder.body()), notes=encoder.notes.items)
+    try:
+        body = _encode(encoder.body())
+    except RecursionError:
+        raise InvalidRequest("The request is nested too deeply.", code="invalid_json") from None
+    return Encoded(body=body, notes=encoder.notes.items)
 
 
 def repeat_request(parsed: Parsed, profile: ModelProfile) -> Encoded:
@@ -75,7 +84,7 @@ def repeat_request(parsed: Parsed, profile: ModelProfile) -> Encoded:
         return encode_request(decode_request(parsed), profile)
     if not profile.model or profile.model == parsed.model:
         return Encoded(body=parsed.body)
-    raw = _read_raw.decode(parsed.body)
+    raw = read_client(parsed.body, _read_raw)
     raw["model"] = msgspec.Raw(_encode(profile.model))
     return Encoded(body=_encode(raw))
 
@@ -240,6 +249,10 @@ class _RequestEncoder:
         found: dict[str, Any] = {}
         if config is not None and not self._dropped("reasoning", "reasoning"):
             found = _encode_reasoning(config, self.notes)
+            asked = found and found.get("effort") != "none" and config.visible is None
+            if asked and not self._native and self._profile.quirks.get("reasoning_summary", True):
+                # Clients of other protocols see reasoning without asking for a summary of it.
+                found.setdefault("summary", "auto")
         found.update(self._own.get("reasoning", {}))
         if found:
             body["reasoning"] = found

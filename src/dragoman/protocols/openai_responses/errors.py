@@ -50,7 +50,9 @@ def failure(error: Any) -> UpstreamError:
 
 def failed_object(error: GatewayError) -> dict[str, Any]:
     """The ``error`` of a failed response."""
-    code = error.code or _CODE_OF_KIND.get(error.kind, "server_error")
+    code = error.code
+    if code is None or code.startswith("upstream_"):  # our own words; the API's list is closed
+        code = _CODE_OF_KIND.get(error.kind, "server_error")
     return {"code": code, "message": error.message}
 
 

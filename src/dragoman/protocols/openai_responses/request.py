@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.carry import signatures_rejoined
 from dragoman.canonical.errors import InvalidRequest
 from dragoman.canonical.parts import Json, Media, Opaque, Part, Refusal, Text, ToolResult
 from dragoman.canonical.request import (
@@ -31,6 +32,7 @@ from dragoman.protocols.openai_responses.types import ENCRYPTED_REASONING, LOGPR
 from dragoman.protocols.wire_json import read_client
 
 _read = msgspec.json.Decoder(types.RequestBody)
+_read_any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _read_raw = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _CARRIED = (
@@ -132,7 +134,7 @@ def _check_item(raw: types.Object, path: str) -> None:
 def decode_request(parsed: Parsed) -> Request:
     """The canonical request. Raises InvalidRequest."""
     wire: types.RequestBody = parsed.wire
-    raw = _read_raw.decode(parsed.body)
+    raw = read_client(parsed.body, _read_raw)
     tools = decode_tools(wire.tools or (), "tools")
     messages = _decode_input(wire, tools)
     if wire.instructions is not None:
@@ -169,7 +171,7 @@ def _carried(wire: types.RequestBody, raw: dict[str, msgspec.Raw]) -> dict[str, 
         if value is not None and value != _DEFAULTS.get(name):
             found[name] = value
     for name, value in marks.leftovers(raw, types.RequestBody).items():
-        found[name] = msgspec.json.decode(value)
+        found[name] = read_client(value, _read_any)
     if wire.stream_options:
         found[marks.STREAM_OPTIONS] = wire.stream_options
     return found
@@ -191,7 +193,7 @@ def _decode_text(
     if wire.text is None:
         return
     request.settings.verbosity = wire.text.verbosity
-    rest = marks.leftovers(msgspec.json.decode(raw["text"]), types.TextConfig)
+    rest = marks.leftovers(read_client(raw["text"], _read_any), types.TextConfig)
     if wire.text.format is not None:
         form = marks.convert(wire.text.format, types.TextFormat, "text.format")
         if form.type not in _FORMATS:
@@ -221,7 +223,7 @@ def _decode_reasoning(
         request.reasoning = ReasoningConfig(
             effort=options.effort, summary=summary, visible=True if summary else None
         )
-    if rest := marks.leftovers(msgspec.json.decode(raw["reasoning"]), types.ReasoningOptions):
+    if rest := marks.leftovers(read_client(raw["reasoning"], _read_any), types.ReasoningOptions):
         found["reasoning"] = rest
 
 
@@ -247,6 +249,9 @@ def _decode_input(wire: types.RequestBody, tools: list[Tool] | None = None) -> l
             messages[-1].parts += parts
         else:
             messages.append(Message(role="assistant", parts=parts))
+    for message in messages:
+        if message.role == "assistant":
+            message.parts = signatures_rejoined(message.parts, marks.ID)
     return messages
 
 

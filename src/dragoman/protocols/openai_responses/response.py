@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.carry import signature_apart
 from dragoman.canonical.errors import InvalidRequest, UpstreamBroken
 from dragoman.canonical.parts import Json, Part, Text, ToolCall
 from dragoman.canonical.request import Request
@@ -180,7 +181,8 @@ def encode_response(response: Response, request: Request) -> bytes:
     )
     writer.created = response.created
     writer.service_tier = response.service_tier
-    output = OutputEncoder(request, writer.id).encode(choice.parts, choice.logprobs)
+    parts = [piece for part in choice.parts for piece in signature_apart(part)]
+    output = OutputEncoder(request, writer.id).encode(parts, choice.logprobs)
     finish = choice.finish or Finish(
         reason=FinishReason.TOOL_CALLS if has_calls(choice.parts) else FinishReason.STOP
     )

@@ -75,7 +75,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
         handler = _HANDLERS.get(wire.type)
         if handler is not None:
             return handler(self, wire)
-        if wire.error:
+        if wire.error and not wire.type.startswith("response."):
             raise failure(wire.error)
         return []
 
@@ -116,23 +116,26 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
             item = self._items[key] = Item({})
         return item
 
-    def on_lifecycle(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_lifecycle(self, wire: types.StreamEvent) -> list[Event]:
         if self._started:
             return []
         return self._start(read_body(_object(wire)))
 
-    def on_item_added(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_item_added(self, wire: types.StreamEvent) -> list[Event]:
         raw = wire.item
         if not isinstance(raw, dict):
             return []
         self._latest = len(self._items) if wire.output_index is None else wire.output_index
+        # Servers that number every item the same must not leave the one before open.
+        events = _ends(self._items.get(self._latest))
         item = self._items[self._latest] = Item(raw)
-        field = _ARGUMENTS.get(raw.get("type", ""))
+        kind = raw.get("type")
+        field = _ARGUMENTS.get(kind) if isinstance(kind, str) else None
         if field is None or not (raw.get("name") and raw.get("call_id")):
-            return self._start()
-        return self._begin(item, 0, self._decode(promised(raw) | {field: ""})[0])
+            return events + self._start()
+        return events + self._begin(item, 0, self._decode(promised(raw) | {field: ""})[0])
 
-    def on_text(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_text(self, wire: types.StreamEvent) -> list[Event]:
         item = self._item(wire)
         if item.done:
             return []
@@ -154,7 +157,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
         events.append(PartDelta(opened.index, text, logprobs=logprobs or None))
         return events
 
-    def on_content_added(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_content_added(self, wire: types.StreamEvent) -> list[Event]:
         item = self._item(wire)
         key = wire.content_index or 0
         match wire.part:
@@ -168,7 +171,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
             return []
         return self._begin_content(item, key, empty)
 
-    def on_content_whole(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_content_whole(self, wire: types.StreamEvent) -> list[Event]:
         """A content part that this codec does not know has no deltas to start with."""
         item = self._item(wire)
         key = wire.content_index or 0
@@ -187,14 +190,14 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
             part.extensions = marks.extensions(rest)
         return self._begin(item, key, part)
 
-    def on_content_done(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_content_done(self, wire: types.StreamEvent) -> list[Event]:
         text = wire.refusal if wire.type.startswith("response.refusal") else wire.text
         opened = self._item(wire).parts.get(wire.content_index or 0)
         if opened is not None and opened.length:
             return []
-        return self.on_text(msgspec.structs.replace(wire, delta=text))
+        return self._on_text(msgspec.structs.replace(wire, delta=text))
 
-    def on_annotation(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_annotation(self, wire: types.StreamEvent) -> list[Event]:
         item = self._item(wire)
         opened = item.parts.get(wire.content_index or 0)
         if opened is None or item.done or wire.annotation is None:
@@ -203,7 +206,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
         found: dict[str, Json] = {"annotations": [wire.annotation]}
         return [PartDelta(opened.index, extensions={marks.ID: found})]
 
-    def on_arguments(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_arguments(self, wire: types.StreamEvent) -> list[Event]:
         item = self._item(wire)
         opened = item.parts.get(0)
         if opened is None or item.done or not isinstance(wire.delta, str):
@@ -211,17 +214,17 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
         opened.length += len(wire.delta)
         return [PartDelta(opened.index, wire.delta)]
 
-    def on_arguments_done(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_arguments_done(self, wire: types.StreamEvent) -> list[Event]:
         opened = self._item(wire).parts.get(0)
         if opened is None or opened.length:
             return []
         text = wire.arguments if isinstance(wire.arguments, str) else wire.input
-        return self.on_arguments(msgspec.structs.replace(wire, delta=text))
+        return self._on_arguments(msgspec.structs.replace(wire, delta=text))
 
-    def on_summary(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_summary(self, wire: types.StreamEvent) -> list[Event]:
         return self._reason(wire, wire.summary_index or 0, summary=True)
 
-    def on_reasoning(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_reasoning(self, wire: types.StreamEvent) -> list[Event]:
         return self._reason(wire, wire.content_index or 0, summary=False)
 
     def _reason(self, wire: types.StreamEvent, piece: int, *, summary: bool) -> list[Event]:
@@ -249,7 +252,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
         events.append(PartDelta(opened.index, text))
         return events
 
-    def on_reasoning_done(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_reasoning_done(self, wire: types.StreamEvent) -> list[Event]:
         item = self._item(wire)
         summary = wire.type.startswith("response.reasoning_summary")
         piece = (wire.summary_index if summary else wire.content_index) or 0
@@ -257,7 +260,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
             return []
         return self._reason(msgspec.structs.replace(wire, delta=wire.text), piece, summary=summary)
 
-    def on_item_done(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_item_done(self, wire: types.StreamEvent) -> list[Event]:
         if not isinstance(wire.item, dict):
             return []
         item = self._item(wire)
@@ -287,7 +290,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
     def _decode(self, raw: types.Object) -> list[Part]:
         return decode_output([raw], self._origin)
 
-    def on_terminal(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_terminal(self, wire: types.StreamEvent) -> list[Event]:
         raw = _object(wire)
         raw["status"] = raw.get("status") or wire.type.removeprefix("response.")
         if raw.get("error") or raw["status"] == "failed":
@@ -297,8 +300,7 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
         for index, item in enumerate(body.output or []):
             events += self._make_good(index, item)
         for left in self._items.values():
-            if not left.done:
-                events += [PartEnd(opened.index) for opened in left.parts.values()]
+            events += _ends(left)
         if body.usage is not None:
             events.append(UsageUpdate(decode_usage(body.usage)))
         finish = decode_finish(body, raw, self._calls)
@@ -322,12 +324,19 @@ class ResponsesStreamDecoder(SSEStreamDecoder):
                 return self._finish_item(item, raw)
         return self._finish_item(self._items.setdefault(index, Item(raw)), raw)
 
-    def on_failed(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_failed(self, wire: types.StreamEvent) -> list[Event]:
         raise failure(_object(wire).get("error"))
 
-    def on_error(self, wire: types.StreamEvent) -> list[Event]:
+    def _on_error(self, wire: types.StreamEvent) -> list[Event]:
         flat = {"code": wire.code, "message": wire.message, "param": wire.param}
         raise failure(wire.error or flat)
+
+
+def _ends(item: Item | None) -> list[Event]:
+    """The ends of what an unfinished item left open."""
+    if item is None or item.done:
+        return []
+    return [PartEnd(opened.index) for opened in item.parts.values()]
 
 
 def _object(wire: types.StreamEvent) -> dict[str, Any]:
@@ -336,28 +345,28 @@ def _object(wire: types.StreamEvent) -> dict[str, Any]:
 
 _Handler = Callable[[ResponsesStreamDecoder, types.StreamEvent], list[Event]]
 _HANDLERS: dict[str, _Handler] = {
-    "response.created": ResponsesStreamDecoder.on_lifecycle,
-    "response.queued": ResponsesStreamDecoder.on_lifecycle,
-    "response.in_progress": ResponsesStreamDecoder.on_lifecycle,
-    "response.output_item.added": ResponsesStreamDecoder.on_item_added,
-    "response.content_part.added": ResponsesStreamDecoder.on_content_added,
-    "response.content_part.done": ResponsesStreamDecoder.on_content_whole,
-    "response.output_text.delta": ResponsesStreamDecoder.on_text,
-    "response.output_text.done": ResponsesStreamDecoder.on_content_done,
-    "response.output_text.annotation.added": ResponsesStreamDecoder.on_annotation,
-    "response.refusal.delta": ResponsesStreamDecoder.on_text,
-    "response.refusal.done": ResponsesStreamDecoder.on_content_done,
-    "response.function_call_arguments.delta": ResponsesStreamDecoder.on_arguments,
-    "response.function_call_arguments.done": ResponsesStreamDecoder.on_arguments_done,
-    "response.custom_tool_call_input.delta": ResponsesStreamDecoder.on_arguments,
-    "response.custom_tool_call_input.done": ResponsesStreamDecoder.on_arguments_done,
-    "response.reasoning_summary_text.delta": ResponsesStreamDecoder.on_summary,
-    "response.reasoning_summary_text.done": ResponsesStreamDecoder.on_reasoning_done,
-    "response.reasoning_text.delta": ResponsesStreamDecoder.on_reasoning,
-    "response.reasoning_text.done": ResponsesStreamDecoder.on_reasoning_done,
-    "response.output_item.done": ResponsesStreamDecoder.on_item_done,
-    "response.completed": ResponsesStreamDecoder.on_terminal,
-    "response.incomplete": ResponsesStreamDecoder.on_terminal,
-    "response.failed": ResponsesStreamDecoder.on_failed,
-    "error": ResponsesStreamDecoder.on_error,
+    "response.created": ResponsesStreamDecoder._on_lifecycle,
+    "response.queued": ResponsesStreamDecoder._on_lifecycle,
+    "response.in_progress": ResponsesStreamDecoder._on_lifecycle,
+    "response.output_item.added": ResponsesStreamDecoder._on_item_added,
+    "response.content_part.added": ResponsesStreamDecoder._on_content_added,
+    "response.content_part.done": ResponsesStreamDecoder._on_content_whole,
+    "response.output_text.delta": ResponsesStreamDecoder._on_text,
+    "response.output_text.done": ResponsesStreamDecoder._on_content_done,
+    "response.output_text.annotation.added": ResponsesStreamDecoder._on_annotation,
+    "response.refusal.delta": ResponsesStreamDecoder._on_text,
+    "response.refusal.done": ResponsesStreamDecoder._on_content_done,
+    "response.function_call_arguments.delta": ResponsesStreamDecoder._on_arguments,
+    "response.function_call_arguments.done": ResponsesStreamDecoder._on_arguments_done,
+    "response.custom_tool_call_input.delta": ResponsesStreamDecoder._on_arguments,
+    "response.custom_tool_call_input.done": ResponsesStreamDecoder._on_arguments_done,
+    "response.reasoning_summary_text.delta": ResponsesStreamDecoder._on_summary,
+    "response.reasoning_summary_text.done": ResponsesStreamDecoder._on_reasoning_done,
+    "response.reasoning_text.delta": ResponsesStreamDecoder._on_reasoning,
+    "response.reasoning_text.done": ResponsesStreamDecoder._on_reasoning_done,
+    "response.output_item.done": ResponsesStreamDecoder._on_item_done,
+    "response.completed": ResponsesStreamDecoder._on_terminal,
+    "response.incomplete": ResponsesStreamDecoder._on_terminal,
+    "response.failed": ResponsesStreamDecoder._on_failed,
+    "error": ResponsesStreamDecoder._on_error,
 }

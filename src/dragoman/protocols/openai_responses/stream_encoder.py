@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.carry import signature_apart
 from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.events import (
     Event,
@@ -125,6 +126,12 @@ class ResponsesStreamEncoder:
         begun = self._begin(Start())
         if is_content(part):
             return begun + self._content(event.index, part)
+        *apart, part = signature_apart(part)
+        for carrier in apart:
+            whole = self._item(carrier)
+            assert whole is not None
+            self._items += 1
+            begun += self._retire() + whole.start() + whole.end()
         stream = self._item(part)
         if stream is None:
             return begun

@@ -27,8 +27,8 @@ def repeat_body(parsed: Parsed, profile: ModelProfile) -> bytes:
     if model != bytes(fields.get("model", b"")):
         changed["model"] = model
     if parsed.stream and not parsed.include_usage and profile.quirks.get("stream_usage", True):
-        options = fields.get("stream_options")
-        wanted = {} if options is None or options == b"null" else read_client(options, _FIELDS)
+        options = bytes(fields.get("stream_options", b"null"))
+        wanted = {} if options == b"null" else read_client(options, _FIELDS)
         wanted["include_usage"] = msgspec.Raw(b"true")
         changed["stream_options"] = _encode(wanted)
     if not changed:
