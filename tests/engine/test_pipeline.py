@@ -228,6 +228,23 @@ def test_a_stale_connection_is_tried_again_once_on_the_same_channel() -> None:
     assert r.attempts == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"error":{"message":"over capacity"}}',
+        b'{"base_resp":{"status_code":1002,"status_msg":"rate limit"},"choices":null}',
+        b'{"choices":[]}',
+        b'{"choices":[{"error":{"message":"no","code":502},"finish_reason":"error"}]}',
+        b"{not json",
+        b"",
+    ],
+)
+def test_an_error_with_http_200_is_an_error_although_bytes_are_forwarded(bad: bytes) -> None:
+    r = Run(Script(bad), Script(WHOLE), stream=False)
+    assert run(r).body == WHOLE
+    assert r.attempts == [1, 2]
+
+
 @pytest.mark.row("S2-19")
 def test_same_protocol_forwards_the_bytes() -> None:
     r = Run(Script(WHOLE), stream=False, body={"unknown_field": {"b": 1, "a": 2}})

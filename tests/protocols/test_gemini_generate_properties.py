@@ -99,3 +99,11 @@ def test_snake_case_says_the_same(body: dict[str, Any]) -> None:
     camel = decode(dumps({"contents": contents, "generationConfig": known}))
     other = {snake(name): value for name, value in known.items()}
     assert decode(dumps({"contents": contents, "generation_config": other})) == camel
+
+
+def test_users_data_may_be_nested_deeply() -> None:
+    deep = b"[" * 800 + b"]" * 800
+    wire = b'{"contents":[{"parts":[{"text":"a","videoMetadata":' + deep + b'}]},{"role":"model",'
+    wire += b'"parts":[{"executableCode":{"a":' + deep + b"}}]}]}"
+    # Comparing the requests themselves would follow them deeper than Python can.
+    assert PROTOCOL.encode_request(decode(wire), PROFILE).body.count(deep) == 2

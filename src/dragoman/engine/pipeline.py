@@ -185,7 +185,10 @@ async def _whole(
         response = collect(all_events(upstream.stream_decoder(origin), [body]))
         body = b""
     else:
-        response = upstream.decode_response(body, origin)
+        forwarded = upstream is call.protocol and upstream.glance_response is not None
+        read = upstream.glance_response if forwarded else upstream.decode_response
+        assert read is not None
+        response = read(body, origin)
     call.answered(response)
     if upstream is not call.protocol or not body:
         body = call.protocol.encode_response(response, call.request)

@@ -58,9 +58,13 @@ class Exchange:
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
-        self._timer: asyncio.Timeout | None = None
+        self._loop = asyncio.get_running_loop()
+        self._due = self._end = 0.0
         self._began = False
-        self._end = 0.0
+        self._expired = False
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> UpstreamReply:
         """Send the request and wait for the answer's headers. Raises UpstreamError."""
@@ -73,19 +77,28 @@ class Exchange:
     def began(self) -> None:
         """Switch from the first-content limit to the idle limit."""
         self._began = True
-        self.heard()
+        self._due = min(self._loop.time() + self._deadlines.idle, self._end)
+        if self._timer is not None and self._due < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._due, self._look)
 
     def heard(self) -> None:
-        """Bytes have come: the idle limit starts anew."""
-        if self._began and self._timer is not None:
-            now = asyncio.get_running_loop().time()
-            self._timer.reschedule(min(now + self._deadlines.idle, self._end))
+        """Bytes have come: the idle limit starts anew.
+
+        Only a number is moved: the timer looks at it when it fires, which spares a heap operation
+        per event (asyncio.timeout's ``reschedule`` cost a third of a streamed event).
+        """
+        if self._began:
+            self._due = min(self._loop.time() + self._deadlines.idle, self._end)
 
     async def __aenter__(self) -> UpstreamReply:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         self._end = now + self._deadlines.total
-        self._timer = asyncio.timeout_at(min(now + self._deadlines.first, self._end))
-        await self._timer.__aenter__()
+        self._due = min(now + self._deadlines.first, self._end)
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._cancelling = self._task.cancelling()
+        self._timer = self._loop.call_at(self._due, self._look)
         try:
             return await self.open()
         except BaseException as error:
@@ -98,15 +111,28 @@ class Exchange:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self.close(clean=error is None)
-        assert self._timer is not None
-        try:
-            await self._timer.__aexit__(kind, error, trace)
-        except TimeoutError:
-            raise self._late() from None
+        if self._expired:
+            self._expired = False
+            assert self._task is not None
+            # As asyncio.timeout does: a cancellation that came from elsewhere, too, goes on.
+            if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+                raise self._late() from None
+
+    def _look(self) -> None:
+        if self._due > self._loop.time():
+            self._timer = self._loop.call_at(self._due, self._look)
+            return
+        self._timer = None
+        self._expired = True
+        assert self._task is not None
+        self._task.cancel()
 
     def _late(self) -> UpstreamTimeout:
-        if asyncio.get_running_loop().time() >= self._end:
+        if self._due >= self._end:
             return UpstreamTimeout(f"The answer took longer than {self._deadlines.total:g} s.")
         if self._began:
             return UpstreamTimeout(f"The upstream fell silent for {self._deadlines.idle:g} s.")

@@ -195,6 +195,9 @@ class Protocol:
 
     encode_request: Callable[[Request, ModelProfile], Encoded]
     decode_response: Callable[[bytes, Origin], Response]
+    glance_response: Callable[[bytes, Origin], Response] | None = None
+    """As ``decode_response``, for an answer that is forwarded: who answered, the usage and the finish
+    reasons are enough, errors are raised all the same. None means decode it whole."""
     stream_decoder: Callable[[Origin], StreamDecoder]
     decode_error: Callable[[int, Mapping[str, str], bytes], GatewayError]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 
 from dragoman.canonical.errors import GatewayError, Unavailable, UpgradeRequired
 from dragoman.engine.pipeline import JSON_HEADERS
@@ -16,6 +15,7 @@ from dragoman.server import status
 from dragoman.server.answer import AsgiAnswer, Receive, Scope, Send, raw_headers
 from dragoman.server.body import ClientLeft, check_headers
 from dragoman.server.gateway import Gateway
+from dragoman.server.ids import new_id
 from dragoman.server.inference import Incoming, Inference
 from dragoman.server.routes import protocol_of, resolve
 
@@ -37,7 +37,7 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = AsgiAnswer(send, head=scope["method"] == "HEAD")
-        request_id = str(uuid.uuid4())
+        request_id = new_id()
         self._gateway.enter()
         try:
             if not await status.answer(self._gateway, scope, answer):
@@ -89,7 +89,7 @@ class App:
         await receive()
         protocol = self._gateway.pipeline.protocols["openai_responses"]
         error = UpgradeRequired("The gateway answers over HTTP, not over WebSocket.")
-        reply = protocol.encode_error(error, str(uuid.uuid4()))
+        reply = protocol.encode_error(error, new_id())
         await send(
             {
                 "type": "websocket.http.response.start",

@@ -42,18 +42,20 @@ async def read_body(headers: RawHeaders, receive: Receive, limit: int = MAX_BODY
     encoding = header(headers, b"content-encoding")
     if encoding and encoding.strip().lower() != "identity":
         raise UnsupportedEncoding("Send the body without a content-encoding.")
-    declared = header(headers, b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limit:
+    length = header(headers, b"content-length")
+    declared = int(length) if length is not None and length.isdecimal() else -1
+    if declared > limit:
         raise RequestTooLarge(f"The body is larger than {limit} bytes.")
     first = await receive()
     if first["type"] == "http.disconnect":
         raise ClientLeft
-    if not first.get("more_body"):
-        body: bytes = first.get("body", b"")
-        if len(body) > limit:
-            raise RequestTooLarge(f"The body is larger than {limit} bytes.")
-        return body
-    return await _read_rest(first.get("body", b""), receive, limit)
+    body: bytes = first.get("body", b"")
+    # The server says "more" until it has seen the end; the announced length spares that round.
+    if len(body) != declared and first.get("more_body"):
+        return await _read_rest(body, receive, limit)
+    if len(body) > limit:
+        raise RequestTooLarge(f"The body is larger than {limit} bytes.")
+    return body
 
 
 async def _read_rest(first: bytes, receive: Receive, limit: int) -> bytes:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Any
 from urllib.parse import parse_qsl
 
 from dragoman.canonical.errors import NotFound
@@ -15,6 +13,7 @@ from dragoman.governance.principal import Principal
 from dragoman.protocols.base import EmbeddingCodecs, Target
 from dragoman.server.answer import AsgiAnswer, RawHeaders, Receive, Scope
 from dragoman.server.body import header, read_body
+from dragoman.server.client_watch import ClientWatch
 from dragoman.server.gateway import Gateway, check_model
 from dragoman.server.models import Models, list_models, show_model
 from dragoman.server.routes import Operation, Route, protocol_of
@@ -86,7 +85,7 @@ class Inference:
             strict=header(incoming.headers, b"dragoman-strict") == "true",
             started=started,
         )
-        watcher = _watch_client(incoming)
+        watch = ClientWatch(incoming.receive, incoming.answer)
         try:
             await self._gateway.pipeline.generate(
                 call,
@@ -95,7 +94,7 @@ class Inference:
                 fallback=self._gateway.policy.enable_fallback,
             )
         finally:
-            watcher.cancel()
+            watch.stop()
 
     async def _embed(self, route: Route, incoming: Incoming) -> SideAnswer:
         codecs = self._embedding_codecs(route)
@@ -162,18 +161,3 @@ def _target(route: Route, incoming: Incoming) -> Target:
         return _NO_TARGET
     sse = not route.stream or b"alt=sse" in incoming.scope["query_string"]
     return Target(model=route.model, stream=route.stream, framing="sse" if sse else "json_array")
-
-
-def _watch_client(incoming: Incoming) -> asyncio.Future[Any]:
-    """Cancel the present task as soon as the client leaves: the upstream stops with it."""
-    task = asyncio.current_task()
-
-    def left(gone: asyncio.Future[Any]) -> None:
-        if not gone.cancelled() and task is not None:
-            incoming.answer.client_left = True
-            task.cancel()
-
-    # ensure_future, because the server's receive() returns an awaitable that is no coroutine.
-    watcher = asyncio.ensure_future(incoming.receive())
-    watcher.add_done_callback(left)
-    return watcher

@@ -11,7 +11,11 @@ from dragoman.protocols.anthropic_messages.request import (
     parse_request,
     repeat_request,
 )
-from dragoman.protocols.anthropic_messages.response import decode_response, encode_response
+from dragoman.protocols.anthropic_messages.response import (
+    decode_response,
+    encode_response,
+    glance_response,
+)
 from dragoman.protocols.anthropic_messages.stream_decoder import MessagesDecoder
 from dragoman.protocols.anthropic_messages.stream_encoder import MessagesEncoder
 from dragoman.protocols.anthropic_messages.tokens import TOKEN_COUNT
@@ -57,6 +61,7 @@ PROTOCOL = Protocol(
     encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,
+    glance_response=glance_response,
     stream_decoder=MessagesDecoder,
     decode_error=decode_error,
     repeat_request=repeat_request,

@@ -45,6 +45,7 @@ from dragoman.protocols.anthropic_messages.types import (
     PROTOCOL_ID,
     WHOLE_BLOCK,
     MessageOut,
+    UsageIn,
     field_names,
     leftovers,
 )
@@ -98,6 +99,34 @@ def decode_response(body: bytes, origin: Origin) -> Response:
         usage=None if message.usage is None else decode_usage(message.usage),
         service_tier=decode_tier(message.usage),
         extensions=own(start_extras(document)),
+    )
+
+
+class _Glance(msgspec.Struct):
+    """The little that forwarding needs of a message, and where an error hides."""
+
+    content: msgspec.Raw | None = None
+    type: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    usage: UsageIn | None = None
+    error: msgspec.Raw | None = None
+
+
+_GLANCE = msgspec.json.Decoder(_Glance)
+
+
+def glance_response(body: bytes, origin: Origin) -> Response:
+    """What forwarding needs of an answer. Raises as ``decode_response``."""
+    message = read_upstream(body, _GLANCE)
+    if message.error is not None or message.content is None or message.type == "error":
+        return decode_response(body, origin)
+    finish = decode_finish(message.stop_reason, message.stop_sequence, called=False, extras={})
+    return Response(
+        model=message.model or "",
+        choices=[Choice(finish=finish)],
+        usage=None if message.usage is None else decode_usage(message.usage),
     )
 
 

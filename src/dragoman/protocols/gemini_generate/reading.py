@@ -77,7 +77,8 @@ def plain(value: Json) -> Json:
     """Wire objects → the JSON they were."""
     if isinstance(value, Wire):
         return rest(value, frozenset())
-    if isinstance(value, list):
+    # Users' data holds no wire objects and may be nested deeper than Python can follow.
+    if isinstance(value, list) and value and isinstance(value[0], Wire):
         return [plain(item) for item in value]
     return value
 

@@ -232,7 +232,9 @@ class Encoder:
             self._logprobs.setdefault(choice, []).extend(delta.logprobs)
         if not (delta.text or more):
             return b""
-        logprobs = self._logprobs.pop(choice, None) if self._logprobs else None
+        logprobs = None
+        if self._logprobs and not isinstance(part, Reasoning):
+            logprobs = self._logprobs.pop(choice, None)
         return self._chunk(choice, {**_text(part, delta.text), **more}, logprobs)
 
     def _text_end(self, choice: int, index: int) -> bytes:

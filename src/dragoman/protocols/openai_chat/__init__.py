@@ -18,7 +18,11 @@ from dragoman.protocols.base import Protocol
 from dragoman.protocols.openai_chat.embeddings import EMBEDDINGS
 from dragoman.protocols.openai_chat.encode import encode_request, repeat_request
 from dragoman.protocols.openai_chat.request import decode_request, parse_request
-from dragoman.protocols.openai_chat.response import decode_response, encode_response
+from dragoman.protocols.openai_chat.response import (
+    decode_response,
+    encode_response,
+    glance_response,
+)
 from dragoman.protocols.openai_chat.stream_decoder import ChatStreamDecoder, stream_relay
 from dragoman.protocols.openai_chat.stream_encoder import ChatStreamEncoder
 from dragoman.protocols.openai_chat.types import PROTOCOL_ID
@@ -43,6 +47,7 @@ PROTOCOL = Protocol(
     encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,
+    glance_response=glance_response,
     stream_decoder=ChatStreamDecoder,
     decode_error=decode_error,
     repeat_request=repeat_request,

@@ -105,3 +105,18 @@ class Completion(msgspec.Struct):
     usage: WireUsage | None = None
     error: Any = None
     base_resp: Any = None
+
+
+class GlanceChoice(msgspec.Struct):
+    finish_reason: str | None = None
+    error: msgspec.Raw | None = None
+
+
+class Glance(msgspec.Struct):
+    """The little that forwarding needs of a Completion, and the places where errors hide."""
+
+    choices: list[GlanceChoice] | None = None
+    model: str | None = None
+    usage: WireUsage | None = None
+    error: msgspec.Raw | None = None
+    base_resp: msgspec.Raw | None = None

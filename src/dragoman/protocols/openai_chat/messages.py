@@ -146,9 +146,9 @@ def decode_image(wire: Wire) -> Media:
 def decode_audio(wire: Wire) -> Media:
     """Read ``audio``: the answer's own, with data, or an earlier one, by its id."""
     data = wire.pop("data", None)
-    if data is None:
+    if data is None and wire.get("id"):
         return Media(kind="audio", file_id=wire["id"])
-    return Media(kind="audio", data=data, extensions=leftovers(wire))
+    return Media(kind="audio", data=data or "", extensions=leftovers(wire))
 
 
 def annotations_of(parts: list[Text]) -> list[Json]:

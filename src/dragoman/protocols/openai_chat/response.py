@@ -43,6 +43,7 @@ from dragoman.protocols.openai_shared.usage import (
 from dragoman.protocols.wire_json import read_upstream
 
 _COMPLETION = msgspec.json.Decoder(answer_types.Completion)
+_GLANCE = msgspec.json.Decoder(answer_types.Glance)
 _ANY = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
@@ -74,6 +75,23 @@ def decode_response(body: bytes, origin: Origin) -> Response:
         raw["usage"] = usage
     response.extensions = leftovers(raw)
     return response
+
+
+def glance_response(body: bytes, origin: Origin) -> Response:
+    """What forwarding needs of an answer. Raises as ``decode_response``, a tenth of whose time it
+    takes."""
+    wire = read_upstream(body, _GLANCE)
+    doubtful = wire.error is not None or wire.base_resp is not None or not wire.choices
+    if doubtful or any(choice.error is not None for choice in wire.choices or ()):
+        return decode_response(body, origin)
+    return Response(
+        model=wire.model or "",
+        choices=[
+            Choice(index=index, finish=decode_finish(choice.finish_reason or "stop"))
+            for index, choice in enumerate(wire.choices or ())
+        ],
+        usage=decode_usage(wire.usage) if wire.usage is not None else None,
+    )
 
 
 def sign_as(origin: Origin) -> Sign:
