@@ -22,7 +22,7 @@ _shared = {
     ],
 }
 hypothesis.settings.register_profile("quick", max_examples=60, **_shared)
-hypothesis.settings.register_profile("thorough", max_examples=2000, **_shared)
+hypothesis.settings.register_profile("thorough", max_examples=500, **_shared)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 

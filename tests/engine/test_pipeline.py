@@ -234,7 +234,7 @@ def test_a_stale_connection_is_tried_again_once_on_the_same_channel() -> None:
         b'{"error":{"message":"over capacity"}}',
         b'{"base_resp":{"status_code":1002,"status_msg":"rate limit"},"choices":null}',
         b'{"choices":[]}',
-        b'{"choices":[{"error":{"message":"no","code":502},"finish_reason":"error"}]}',
+        b'{"choices":[{"message":{},"error":{"message":"no","code":502},"finish_reason":"error"}]}',
         b"{not json",
         b"",
     ],
@@ -243,6 +243,9 @@ def test_an_error_with_http_200_is_an_error_although_bytes_are_forwarded(bad: by
     r = Run(Script(bad), Script(WHOLE), stream=False)
     assert run(r).body == WHOLE
     assert r.attempts == [1, 2]
+    told = r.call.attempts[0].error
+    assert told is not None
+    assert ("shape" in told.message) is False
 
 
 @pytest.mark.row("S2-19")

@@ -32,7 +32,9 @@ ODD_VALUES: st.SearchStrategy[Any] = st.sampled_from(
         [{"type": None}],
         {"type": "text"},
     ]
-)
+).map(
+    lambda value: json.loads(json.dumps(value))
+)  # a fresh one, as the next change may be inside it
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:

@@ -170,6 +170,9 @@ def test_vertex_predict_both_ways() -> None:
         2,
     )
     assert json.loads(VERTEX_EMBEDDINGS.encode_request(request, PROFILE).body) == body
+    encoded = EMBEDDINGS.encode_request(request, PROFILE)
+    assert [each.get("title") for each in json.loads(encoded.body)["requests"]] == ["A", None]
+    assert [note.path for note in encoded.notes] == ["parameters.autoTruncate"]
     statistics = {"token_count": 3, "truncated": False}
     wire = {
         "predictions": [

@@ -11,6 +11,9 @@ from dragoman.canonical.errors import InvalidRequest, UpstreamBroken
 
 T = TypeVar("T")
 
+ABSENT = msgspec.Raw()
+"""Default of a field that is only looked at: msgspec takes no ``Raw | None``."""
+
 _PATH = re.compile(r"^(?P<what>.*) - at `(?P<path>[^`]*)`$", re.DOTALL)
 
 
@@ -49,3 +52,8 @@ def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
     return InvalidRequest(
         f"{match['what']}, at '{path}'." if path else f"{match['what']}.", param=path or None
     )
+
+
+def is_there(value: msgspec.Raw) -> bool:
+    """Whether a field was sent and is not null."""
+    return bytes(value) not in (b"", b"null")

@@ -53,7 +53,16 @@ def _openai(name: str, channels: Sequence[Channel]) -> dict[str, Any]:
 
 
 def _anthropic(name: str) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": name, "created_at": _EPOCH}
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": _EPOCH,
+        "lifecycle": "active",
+        "capabilities": None,
+        "max_input_tokens": None,
+        "max_tokens": None,
+    }
 
 
 def _gemini(name: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ from dragoman.protocols.anthropic_messages.usage import (
     encode_usage,
     usage_rest,
 )
-from dragoman.protocols.wire_json import read_upstream
+from dragoman.protocols.wire_json import ABSENT, is_there, read_upstream
 
 _MESSAGE = msgspec.json.Decoder(MessageOut)
 
@@ -105,13 +105,13 @@ def decode_response(body: bytes, origin: Origin) -> Response:
 class _Glance(msgspec.Struct):
     """The little that forwarding needs of a message, and where an error hides."""
 
-    content: msgspec.Raw | None = None
+    content: msgspec.Raw = ABSENT
     type: str | None = None
     model: str | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     usage: UsageIn | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = ABSENT
 
 
 _GLANCE = msgspec.json.Decoder(_Glance)
@@ -120,7 +120,7 @@ _GLANCE = msgspec.json.Decoder(_Glance)
 def glance_response(body: bytes, origin: Origin) -> Response:
     """What forwarding needs of an answer. Raises as ``decode_response``."""
     message = read_upstream(body, _GLANCE)
-    if message.error is not None or message.content is None or message.type == "error":
+    if is_there(message.error) or not is_there(message.content) or message.type == "error":
         return decode_response(body, origin)
     finish = decode_finish(message.stop_reason, message.stop_sequence, called=False, extras={})
     return Response(

@@ -26,6 +26,10 @@ from dragoman.protocols.gemini_generate.usage import read_usage
 
 _REQUESTS = Reader(types.BatchEmbedContentsRequest)
 _RESPONSES = Reader(types.EmbedContentResponse)
+REQUESTS = "requests"
+"""The extension field for what each input says for itself, in the order of the inputs."""
+PARAMETERS = "parameters"
+"""The extension field for ``:predict``'s further parameters."""
 _SHARED = ("taskType", "title", "outputDimensionality")
 
 
@@ -43,14 +47,7 @@ def decode_request(body: bytes, target: Target) -> EmbeddingRequest:
         for index, request in enumerate(requests)
     ]
     fields = [_fields(request) for request in requests]
-    shared = {
-        name: fields[0][name]
-        for name in _SHARED
-        if name in fields[0] and all(other.get(name) == fields[0][name] for other in fields)
-    }
-    for each in fields:
-        for name in shared:
-            del each[name]
+    shared = take_shared(fields)
     return EmbeddingRequest(
         model=model,
         inputs=inputs,
@@ -58,7 +55,7 @@ def decode_request(body: bytes, target: Target) -> EmbeddingRequest:
         dimensions=shared.get("outputDimensionality"),
         task_type=shared.get("taskType"),
         title=shared.get("title"),
-        extensions={PROTOCOL_ID: {"requests": fields}} if any(fields) else None,
+        extensions={PROTOCOL_ID: {REQUESTS: fields}} if any(fields) else None,
     )
 
 
@@ -75,13 +72,29 @@ def encode_request(request: EmbeddingRequest, profile: ModelProfile) -> Encoded:
         )
         if value is not None
     }
-    own = own_extensions(request.extensions, PROTOCOL_ID).get("requests", [])
+    own = own_extensions(request.extensions, PROTOCOL_ID)
+    for name in own.get(PARAMETERS, {}):
+        notes.dropped(f"{PARAMETERS}.{name}", "only Vertex AI's :predict knows it")
+    left = own.get(REQUESTS, [])
     requests = []
     for index, text in enumerate(texts(request)):
         each = {"model": f"models/{profile.model}", "content": {"parts": [{"text": text}]}}
-        requests.append({**each, **shared, **(own[index] if index < len(own) else {})})
+        requests.append({**each, **shared, **(left[index] if index < len(left) else {})})
     body: Any = requests[0] if is_single(request) else {"requests": requests}
     return Encoded(body=msgspec.json.encode(body), notes=notes.items)
+
+
+def take_shared(fields: list[dict[str, Json]]) -> dict[str, Any]:
+    """Take out of every item of ``fields`` what all of them say alike."""
+    shared = {
+        name: fields[0][name]
+        for name in _SHARED
+        if name in fields[0] and all(other.get(name) == fields[0][name] for other in fields)
+    }
+    for each in fields:
+        for name in shared:
+            del each[name]
+    return shared
 
 
 def is_single(request: EmbeddingRequest) -> bool:

@@ -18,7 +18,13 @@ from dragoman.canonical.parts import Json, own_extensions
 from dragoman.canonical.usage import Usage
 from dragoman.protocols.base import EmbeddingCodecs, Encoded, ModelProfile, Target
 from dragoman.protocols.gemini_generate import types
-from dragoman.protocols.gemini_generate.embeddings import texts, write_input_usage
+from dragoman.protocols.gemini_generate.embeddings import (
+    PARAMETERS,
+    REQUESTS,
+    take_shared,
+    texts,
+    write_input_usage,
+)
 from dragoman.protocols.gemini_generate.errors import in_stream_error
 from dragoman.protocols.gemini_generate.reading import Reader, rest
 from dragoman.protocols.gemini_generate.request import require_model
@@ -27,7 +33,7 @@ from dragoman.protocols.gemini_generate.usage import read_usage
 
 _REQUESTS = Reader(types.PredictRequest)
 _RESPONSES = Reader(types.PredictResponse)
-_SHARED = {"task_type": "task_type", "title": "title"}
+_SPELLINGS = {"taskType": "task_type"}  # instances are written in snake_case, parameters are not
 
 
 def decode_request(body: bytes, target: Target) -> EmbeddingRequest:
@@ -36,24 +42,17 @@ def decode_request(body: bytes, target: Target) -> EmbeddingRequest:
     model = require_model(target)
     if not wire.instances:
         raise InvalidRequest("instances must not be empty.", param="instances")
-    shared: dict[str, Any] = {}
-    for name in _SHARED:
-        values = {getattr(instance, name) for instance in wire.instances}
-        if len(values) == 1:
-            shared[name] = values.pop()
-    used = frozenset(("content", *shared))
-    instances = [rest(instance, used) for instance in wire.instances]
+    fields = [rest(instance, frozenset(("content",))) for instance in wire.instances]
+    shared = take_shared(fields)
     parameters = wire.parameters or types.PredictParameters()
-    own: dict[str, Json] = {}
-    if any(instances):
-        own["instances"] = instances
+    own: dict[str, Json] = {REQUESTS: fields} if any(fields) else {}
     if left := rest(parameters, frozenset(("output_dimensionality",))):
-        own["parameters"] = left
+        own[PARAMETERS] = left
     return EmbeddingRequest(
         model=model,
         inputs=[instance.content for instance in wire.instances],
         dimensions=parameters.output_dimensionality,
-        task_type=shared.get("task_type"),
+        task_type=shared.get("taskType"),
         title=shared.get("title"),
         extensions={PROTOCOL_ID: own} if own else None,
     )
@@ -66,17 +65,17 @@ def encode_request(request: EmbeddingRequest, profile: ModelProfile) -> Encoded:
     if request.user is not None:
         notes.dropped("user", "Vertex AI has no such field")
     own = own_extensions(request.extensions, PROTOCOL_ID)
-    left = own.get("instances", [])
-    instances = []
+    left = own.get(REQUESTS, [])
+    instances: list[dict[str, Json]] = []
     for index, text in enumerate(texts(request)):
-        instance: dict[str, Json] = {"content": text}
-        if request.task_type is not None:
-            instance["task_type"] = request.task_type
-        if request.title is not None:
-            instance["title"] = request.title
-        instances.append({**instance, **(left[index] if index < len(left) else {})})
+        fields = {"taskType": request.task_type, "title": request.title}
+        fields.update(left[index] if index < len(left) else {})
+        said = {
+            _SPELLINGS.get(name, name): value for name, value in fields.items() if value is not None
+        }
+        instances.append({"content": text, **said})
     body: dict[str, Json] = {"instances": instances}
-    parameters: dict[str, Json] = dict(own.get("parameters", {}))
+    parameters: dict[str, Json] = dict(own.get(PARAMETERS, {}))
     if request.dimensions is not None:
         parameters["outputDimensionality"] = request.dimensions
     if parameters:

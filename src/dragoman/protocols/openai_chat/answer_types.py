@@ -12,6 +12,7 @@ import msgspec
 from dragoman.protocols.openai_chat.types import ContentPart, Image, ReasoningDetail
 from dragoman.protocols.openai_shared.stream_decoder import ChunkBase, ChunkChoiceBase
 from dragoman.protocols.openai_shared.usage import WireUsage
+from dragoman.protocols.wire_json import ABSENT
 
 
 class Function(msgspec.Struct):
@@ -109,7 +110,7 @@ class Completion(msgspec.Struct):
 
 class GlanceChoice(msgspec.Struct):
     finish_reason: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = ABSENT
 
 
 class Glance(msgspec.Struct):
@@ -118,5 +119,5 @@ class Glance(msgspec.Struct):
     choices: list[GlanceChoice] | None = None
     model: str | None = None
     usage: WireUsage | None = None
-    error: msgspec.Raw | None = None
-    base_resp: msgspec.Raw | None = None
+    error: msgspec.Raw = ABSENT
+    base_resp: msgspec.Raw = ABSENT

@@ -59,7 +59,8 @@ def decode_message_reasoning(message: Wire, sign: Sign) -> list[Part]:
 
 def decode_detail(detail: Wire, sign: Sign) -> Part:
     """Read one of ``reasoning_details``; a kind nobody knows becomes Opaque."""
-    field = _DETAIL_FIELDS.get(detail.get("type", ""))
+    kind = detail.get("type")
+    field = _DETAIL_FIELDS.get(kind) if isinstance(kind, str) else None
     if field is None or (field == "data" and not isinstance(detail.get("data"), str)):
         return Opaque(protocol=PROTOCOL_ID, value=detail)
     text, proof = detail.pop(field, None), detail.pop("signature", None)

@@ -40,7 +40,7 @@ from dragoman.protocols.openai_shared.usage import (
     encode_usage,
     unknown_usage,
 )
-from dragoman.protocols.wire_json import read_upstream
+from dragoman.protocols.wire_json import is_there, read_upstream
 
 _COMPLETION = msgspec.json.Decoder(answer_types.Completion)
 _GLANCE = msgspec.json.Decoder(answer_types.Glance)
@@ -81,8 +81,8 @@ def glance_response(body: bytes, origin: Origin) -> Response:
     """What forwarding needs of an answer. Raises as ``decode_response``, a tenth of whose time it
     takes."""
     wire = read_upstream(body, _GLANCE)
-    doubtful = wire.error is not None or wire.base_resp is not None or not wire.choices
-    if doubtful or any(choice.error is not None for choice in wire.choices or ()):
+    doubtful = is_there(wire.error) or is_there(wire.base_resp) or not wire.choices
+    if doubtful or any(is_there(choice.error) for choice in wire.choices or ()):
         return decode_response(body, origin)
     return Response(
         model=wire.model or "",
