@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol as Interface
 
 from dragoman.canonical.events import Event
 from dragoman.protocols.base import StreamDecoder, StreamEncoder
+
+EventFilter = Callable[[Event], list[Event]]
 
 
 class Flow(Interface):
@@ -23,9 +25,13 @@ class Flow(Interface):
 class Translation:
     """Decodes one protocol and encodes another."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+    def __init__(
+        self, decoder: StreamDecoder, encoder: StreamEncoder, abroad: EventFilter | None = None
+    ) -> None:
+        """``abroad`` is the upstream protocol's filter for clients of other protocols."""
         self._decoder = decoder
         self._encoder = encoder
+        self._abroad = abroad
 
     @property
     def ended(self) -> bool:
@@ -34,13 +40,18 @@ class Translation:
 
     def feed(self, chunk: bytes) -> tuple[bytes, list[Event]]:
         """(client bytes, events) for some upstream bytes."""
-        events = self._decoder.feed(chunk)
+        events = self._filtered(self._decoder.feed(chunk))
         return self._encode(events), events
 
     def finish(self) -> tuple[bytes, list[Event]]:
         """(closing bytes, events); raises UpstreamBroken if the stream was cut short."""
-        events = self._decoder.finish()
+        events = self._filtered(self._decoder.finish())
         return self._encode(events) + self._encoder.finish(), events
+
+    def _filtered(self, events: list[Event]) -> list[Event]:
+        if self._abroad is None:
+            return events
+        return [more for event in events for more in self._abroad(event)]
 
     def _encode(self, events: Iterable[Event]) -> bytes:
         return b"".join([self._encoder.feed(event) for event in events])

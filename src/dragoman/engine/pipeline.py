@@ -191,16 +191,26 @@ async def _whole(
         response = read(body, origin)
     call.answered(response)
     if upstream is not call.protocol or not body:
-        body = call.protocol.encode_response(response, call.request)
+        body = call.protocol.encode_response(
+            _for_client(call, upstream, origin, response), call.request
+        )
     await answer.whole(200, {**JSON_HEADERS, **call.headers()}, body)
+
+
+def _for_client(call: Call, upstream: Protocol, origin: Origin, response: Response) -> Response:
+    if upstream is call.protocol or upstream.abroad is None:
+        return response
+    abroad = upstream.abroad(origin)
+    return collect(more for event in replay(response) for more in abroad(event))
 
 
 async def _whole_as_stream(
     call: Call, upstream: Protocol, origin: Origin, reply: UpstreamReply, answer: Answer
 ) -> None:
     """An upstream that was asked to stream and answered whole is streamed to the client in one go."""
-    response: Response = upstream.decode_response(await reply.read(), origin)
+    response = upstream.decode_response(await reply.read(), origin)
     call.answered(response)
+    response = _for_client(call, upstream, origin, response)
     encoder = call.protocol.stream_encoder(call.request)
     data = b"".join([encoder.feed(event) for event in replay(response)]) + encoder.finish()
     await _send(call, answer, data)
@@ -211,7 +221,8 @@ def _flow(call: Call, upstream: Protocol, origin: Origin) -> Flow:
     if upstream is call.protocol:
         return upstream.stream_relay(call.parsed, origin)
     call.encoder = call.protocol.stream_encoder(call.request)
-    return Translation(upstream.stream_decoder(origin), call.encoder)
+    abroad = None if upstream.abroad is None else upstream.abroad(origin)
+    return Translation(upstream.stream_decoder(origin), call.encoder, abroad)
 
 
 async def _send(call: Call, answer: Answer, data: bytes) -> None:

@@ -199,6 +199,8 @@ class Protocol:
     """As ``decode_response``, for an answer that is forwarded: who answered, the usage and the finish
     reasons are enough, errors are raised all the same. None means decode it whole."""
     stream_decoder: Callable[[Origin], StreamDecoder]
+    abroad: Callable[[Origin], Callable[[Event], list[Event]]] | None = None
+    """Makes a filter for the events of one answer that leaves for a client of another protocol."""
     decode_error: Callable[[int, Mapping[str, str], bytes], GatewayError]
 
     repeat_request: Callable[[Parsed, ModelProfile], Encoded]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from dragoman.protocols.base import Protocol
+from dragoman.protocols.gemini_generate.abroad import Abroad
 from dragoman.protocols.gemini_generate.embeddings import EMBEDDINGS
 from dragoman.protocols.gemini_generate.errors import decode_error, encode_error
 from dragoman.protocols.gemini_generate.request import (
@@ -47,6 +48,7 @@ PROTOCOL = Protocol(
     encode_request=encode_request,
     decode_response=decode_response,
     stream_decoder=Decoder,
+    abroad=Abroad,
     decode_error=decode_error,
     repeat_request=repeat_request,
     stream_relay=stream_relay,
