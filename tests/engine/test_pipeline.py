@@ -77,6 +77,7 @@ class Run:
         deadlines: Deadlines | None = None,
         timeout: float = 5.0,
         ping: float = 15.0,
+        target: Target | None = None,
     ) -> None:
         self.transport = ScriptedTransport(scripts)
         self.answer = RecordedAnswer()
@@ -111,7 +112,10 @@ class Run:
             **({"max_tokens": 9} if client == "anthropic_messages" else {}),
             **(body or {}),
         }
-        parsed = protocol.parse_request(json.dumps(request).encode(), Target())
+        request = {name: value for name, value in request.items() if value is not None}
+        if client == "gemini_generate":
+            del request["stream"]
+        parsed = protocol.parse_request(json.dumps(request).encode(), target or Target())
         self.call = Call(
             id="r1",
             protocol=protocol,
@@ -189,6 +193,31 @@ def test_a_failure_after_content_is_an_error_in_the_stream(bad: Script, client: 
     assert r.attempts == [1], "what one channel began no other finishes"
     for clean_end in (b"[DONE]", b"message_stop", b"response.completed"):
         assert clean_end not in answer.body
+
+
+@pytest.mark.parametrize("framing", ["sse", "json_array"])
+@pytest.mark.parametrize("upstream", ["gemini_generate", CHAT])
+def test_an_error_in_a_gemini_stream_keeps_its_framing(framing: str, upstream: str) -> None:
+    gemini = b'data: {"candidates":[{"content":{"parts":[{"text":"hel"}],"role":"model"}}]}\n\n'
+    steps = (gemini,) if upstream == "gemini_generate" else (ROLE, chunk("hel"))
+    target = Target(
+        model="m", stream=True, framing="json_array" if framing == "json_array" else "sse"
+    )
+    r = Run(
+        stream(*steps, UpstreamBroken("cut")),
+        client="gemini_generate",
+        upstream=upstream,
+        body={"contents": [{"parts": [{"text": "hi"}]}], "messages": None, "model": None},
+        target=target,
+    )
+    body = run(r).body
+    if framing == "json_array":
+        chunks = json.loads(body)
+        assert isinstance(chunks, list)
+    else:
+        chunks = [json.loads(line[6:]) for line in body.split(b"\n\n") if line]
+    assert chunks[-1]["error"]["status"]
+    assert "hel" in json.dumps(chunks[0])
 
 
 def test_the_request_itself_is_at_fault_so_no_other_channel_is_asked() -> None:

@@ -8,8 +8,9 @@ from dragoman.canonical.notes import Note, summary
 from dragoman.canonical.request import Request
 from dragoman.canonical.response import Finish, Response
 from dragoman.canonical.usage import Usage
+from dragoman.engine.flow import Flow
 from dragoman.governance.principal import Principal
-from dragoman.protocols.base import Parsed, Protocol, StreamEncoder
+from dragoman.protocols.base import Parsed, Protocol
 from dragoman.routing.channel import Channel, Endpoint
 
 
@@ -31,9 +32,9 @@ class Call:
     __slots__ = (
         "_request",
         "attempts",
-        "encoder",
         "finish",
         "first_content",
+        "flow",
         "id",
         "notes",
         "parsed",
@@ -67,7 +68,7 @@ class Call:
         self.usage: Usage | None = None
         self.finish: Finish | None = None
         self.response_model = ""
-        self.encoder: StreamEncoder | None = None
+        self.flow: Flow | None = None
         self._request: Request | None = None
 
     @property

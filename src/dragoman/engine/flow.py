@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol as Interface
 
+from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.events import Event
 from dragoman.protocols.base import StreamDecoder, StreamEncoder
 
@@ -20,6 +21,8 @@ class Flow(Interface):
     def feed(self, chunk: bytes) -> tuple[bytes, list[Event]]: ...
 
     def finish(self) -> tuple[bytes, list[Event]]: ...
+
+    def error(self, error: GatewayError) -> bytes | None: ...
 
 
 class Translation:
@@ -47,6 +50,10 @@ class Translation:
         """(closing bytes, events); raises UpstreamBroken if the stream was cut short."""
         events = self._filtered(self._decoder.finish())
         return self._encode(events) + self._encoder.finish(), events
+
+    def error(self, error: GatewayError) -> bytes:
+        """The client's in-stream error, in the state its stream has reached."""
+        return self._encoder.error(error)
 
     def _filtered(self, events: list[Event]) -> list[Event]:
         if self._abroad is None:

@@ -98,8 +98,12 @@ class Pipeline:
         assert failure is not None
         if not answer.begun:
             raise failure
-        encoder = call.encoder or call.protocol.stream_encoder(call.request)
-        await answer.write(encoder.error(failure))
+        written = None
+        if call.flow is not None and call.first_content is not None:
+            written = call.flow.error(failure)  # it knows what the client has already got
+        if written is None:
+            written = call.protocol.stream_encoder(call.request).error(failure)
+        await answer.write(written)
         await answer.end()
 
     def _plan(self, call: Call, routing: RoutingTable, *, fallback: bool) -> list[Channel]:
@@ -143,7 +147,7 @@ class Pipeline:
         if _is_json(reply):
             await _whole_as_stream(call, upstream, origin, reply, answer)
             return
-        flow = _flow(call, upstream, origin)
+        flow = call.flow = _flow(call, upstream, origin)
         held: list[bytes] = []  # what came before the first content, which may yet be thrown away
         while not flow.ended and (chunk := await reply.chunk()):
             data, events = flow.feed(chunk)
@@ -220,9 +224,9 @@ async def _whole_as_stream(
 def _flow(call: Call, upstream: Protocol, origin: Origin) -> Flow:
     if upstream is call.protocol:
         return upstream.stream_relay(call.parsed, origin)
-    call.encoder = call.protocol.stream_encoder(call.request)
+    encoder = call.protocol.stream_encoder(call.request)
     abroad = None if upstream.abroad is None else upstream.abroad(origin)
-    return Translation(upstream.stream_decoder(origin), call.encoder, abroad)
+    return Translation(upstream.stream_decoder(origin), encoder, abroad)
 
 
 async def _send(call: Call, answer: Answer, data: bytes) -> None:
@@ -243,9 +247,7 @@ def _stream_headers(call: Call) -> dict[str, str]:
 
 
 def _ping(call: Call) -> bytes:
-    if call.encoder is None:
-        call.encoder = call.protocol.stream_encoder(call.request)
-    return call.encoder.ping()
+    return call.protocol.stream_encoder(call.request).ping()
 
 
 def _is_json(reply: UpstreamReply) -> bool:

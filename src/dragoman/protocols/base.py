@@ -142,6 +142,11 @@ class StreamRelay(Interface):
         """As StreamDecoder.finish."""
         ...
 
+    def error(self, error: GatewayError) -> bytes | None:
+        """The in-stream error that continues what was forwarded so far; None if it is what a fresh
+        StreamEncoder writes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingCodecs:

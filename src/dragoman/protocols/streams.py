@@ -67,6 +67,10 @@ class SSERelay:
         """Bytes to add at the end, given the events that the end completed."""
         return b""
 
+    def error(self, error: GatewayError) -> bytes | None:
+        """As StreamRelay.error: here the encoder's form follows any event."""
+        return None
+
     def feed(self, chunk: bytes) -> tuple[bytes, list[Event]]:
         """(bytes for the client, events); an in-stream error is raised by the next call."""
         self._raise_deferred()

@@ -124,6 +124,12 @@ class Relay(SSERelay):
         """The end of the array."""
         return b"" if self._framer is None else self._framer.close()
 
+    def error(self, error: GatewayError) -> bytes | None:
+        """The error in place of the next chunk: an array that was begun must stay an array."""
+        if self._framer is None:
+            return None
+        return self._framer.chunk(_ENCODER.encode(error_value(error))) + self._framer.close()
+
 
 def stream_relay(parsed: Parsed, origin: Origin) -> Relay:
     """The relay for a client of this protocol."""

@@ -207,6 +207,10 @@ class Relay:
         self._decoder.on_finish()
         return data, events
 
+    def error(self, error: GatewayError) -> bytes | None:
+        """As StreamRelay.error: a line of its own, as the encoder writes it."""
+        return None
+
     def _forward(self, lines: list[bytes]) -> tuple[bytes, list[Event]]:
         out: list[bytes] = []
         events: list[Event] = []
