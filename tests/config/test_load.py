@@ -33,7 +33,6 @@ def test_the_documented_sample_means_what_it_says() -> None:
     assert configuration.tokens == (Token(id=1, name="My Token", key=Secret(TOKEN_KEY)),)
 
 
-@pytest.mark.row("S2-50", "S2-51", "S2-55", "S2-56", "S2-57", "S2-58", "S2-59", "S2-60")
 def test_what_is_left_out_has_the_documented_default() -> None:
     configuration = parse({"channels": [{"name": "a", "type": "ollama"}]})
     assert configuration.settings == parse({}).settings == Settings()

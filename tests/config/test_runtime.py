@@ -209,7 +209,6 @@ def test_a_variable_meant_for_clients_makes_no_channel(options: Options) -> None
     run(options, work, environ={"OPENAI_BASE_URL": "http://localhost:4711/v1", "PORT": "4711"})
 
 
-@pytest.mark.row("S0-41")
 def test_the_shared_proxy_reaches_every_channel_without_its_own(options: Options) -> None:
     document = sample()
     document["channels"].append({"name": "own", "type": "ollama", "proxy_url": "http://own:1"})

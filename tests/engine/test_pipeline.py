@@ -306,6 +306,7 @@ def test_a_streamed_answer_to_a_plain_request_is_collected() -> None:
     assert json.loads(answer.body)["choices"][0]["message"]["content"] == "hello"
 
 
+@pytest.mark.row("S2-40")
 def test_silence_before_content_is_a_timeout() -> None:
     with pytest.raises(UpstreamTimeout, match="said nothing") as caught:
         run(Run(stream(ROLE, 5.0), timeout=0.05))

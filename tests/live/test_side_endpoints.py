@@ -101,7 +101,6 @@ def test_openai_counts_tokens(openai_sdk: openai.OpenAI, upstream_name: str) -> 
 
 
 @every_upstream
-@pytest.mark.row("S3-38")
 def test_legacy_completions(openai_sdk: openai.OpenAI, upstream_name: str) -> None:
     model = f"{upstream_name}/text"
     whole = openai_sdk.completions.create(model=model, prompt="Say hello.", max_tokens=64)
