@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -285,6 +288,39 @@ def test_a_slow_reader_does_not_fill_the_gateways_memory(
     for connection in idle:
         connection.close()
     assert grown < 60 * 1024 * 1024
+
+
+def test_more_than_a_thousand_requests_at_once(gateway: Gateway) -> None:
+    """The server once held the 1,025th request back until another had ended."""
+    many = 1_300
+    with files_allowed(many + 200):
+        head = (
+            f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+            "content-length: 10\r\n\r\n{"
+        ).encode()
+        waiting = []
+        try:
+            for _ in range(many):
+                connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=5)
+                connection.sendall(head)
+                waiting.append(connection)
+            assert ask(gateway, "GET", "/health", headers={}).status == 200
+        finally:
+            for connection in waiting:
+                connection.close()
+
+
+@contextlib.contextmanager
+def files_allowed(needed: int) -> Iterator[None]:
+    """Raise this process's limit of open files for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < needed:
+        pytest.skip(f"the system allows no more than {hard} open files, the test needs {needed}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_sigterm_finishes_what_is_under_way(upstream_server: StandIn) -> None:
