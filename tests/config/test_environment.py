@@ -32,7 +32,7 @@ def test_an_empty_environment_says_nothing() -> None:
     assert read({"PORT": " ", "OPENAI_API_KEY": "", "API_KEY": ""}, CATALOG) == Environment()
 
 
-@pytest.mark.row("S0-38", "S0-39", "S1-30")
+@pytest.mark.row("S0-38", "S1-30")
 def test_listen_and_port_are_honoured_and_ours_win() -> None:
     assert read({"LISTEN": "127.0.0.1", "PORT": "7860"}, CATALOG).settings == {
         "host": "127.0.0.1",

@@ -119,7 +119,6 @@ def test_missing_model(gateway: Gateway, protocol: str, model: Any) -> None:
 
 @protocols
 @pytest.mark.row("S3-26")
-@pytest.mark.row("S0-47")
 def test_unknown_model_lists_the_nearest(gateway: Gateway, protocol: str) -> None:
     body = request_body(protocol, "openai_chat/texx")
     reply = ask(gateway, "POST", path_of(protocol, "openai_chat/texx"), body)

@@ -276,6 +276,19 @@ def test_cross_origin_requests(gateway: Gateway) -> None:
     assert "access-control-allow-origin" in reply.headers
 
 
+@pytest.mark.row("S2-65")
+@pytest.mark.row("S2-88")
+def test_keys_and_cross_origin_answers_can_be_switched_off(upstream_server: StandIn) -> None:
+    config = configuration(upstream_server.url)
+    config["settings"] |= {"require_auth": False, "enable_cors": False}
+    body = request_body("openai_chat", "openai_chat/text")
+    with Gateway(config) as running:
+        reply = ask(running, "POST", CHAT, body, {"origin": "http://page.test"})
+        assert reply.status == 200
+        assert "access-control-allow-origin" not in reply.headers
+        assert ask(running, "POST", CHAT, body, {"x-api-key": "unknown-text"}).status == 200
+
+
 def test_a_slow_reader_does_not_fill_the_gateways_memory(
     gateway: Gateway, upstream: StandIn
 ) -> None:
