@@ -82,6 +82,7 @@ class Dragoman(Program):
             "base_url": f"{place.upstream.url}/v1",
             "api_key": material.UPSTREAM_KEY,
             "models": [material.MODEL],
+            "max_concurrency": 100_000,  # the default learns, beginning with one
         }
         token = {"name": "bench", "key": material.CLIENT_KEY}
         config.write_text(json.dumps({"channels": [channel], "tokens": [token]}), encoding="utf-8")

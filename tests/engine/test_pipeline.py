@@ -20,14 +20,18 @@ from dragoman.canonical.errors import (
     UpstreamUnreachable,
 )
 from dragoman.engine.call import Call
+from dragoman.engine.dispatch import Dispatcher
+from dragoman.engine.journey import Journey
 from dragoman.engine.pipeline import Pipeline
+from dragoman.engine.records import Trace
 from dragoman.engine.reply import Deadlines
-from dragoman.engine.transport import DISCONNECTED
 from dragoman.governance.principal import Principal
 from dragoman.protocols.base import ModelProfile, Target
 from dragoman.protocols.registry import protocols
 from dragoman.routing.channel import Channel, Endpoint
+from dragoman.routing.plan import Plan
 from dragoman.routing.select import RoutingTable
+from dragoman.routing.verdict import DISCONNECTED
 from tests.engine.scripted import RecordedAnswer, Script, ScriptedTransport
 
 CHAT = "openai_chat"
@@ -76,6 +80,9 @@ class Run:
         channels: int | None = None,
         deadlines: Deadlines | None = None,
         timeout: float = 5.0,
+        max_retries: int = 0,
+        quirks: dict[str, object] | None = None,
+        opener: str = "",
         ping: float = 15.0,
         target: Target | None = None,
     ) -> None:
@@ -84,10 +91,10 @@ class Run:
         self.pipeline = Pipeline(
             protocols=protocols(),
             profile_of=lambda channel, protocol, model: ModelProfile(
-                provider=channel.provider, model=model
+                provider=channel.provider, model=model, quirks=quirks or {}
             ),
             transport=self.transport,
-            clock=time.monotonic,
+            dispatcher=Dispatcher(clock=time.monotonic, random=lambda: 0.0),
             deadlines=deadlines,
             ping_seconds=ping,
         )
@@ -100,6 +107,8 @@ class Run:
                     endpoints=(Endpoint(upstream, "http://up.test/v1"),),
                     priority=number,
                     timeout=timeout,
+                    max_retries=max_retries,
+                    opener=opener,
                 )
                 for number in range(1, (channels or len(scripts)) + 1)
             )
@@ -117,21 +126,22 @@ class Run:
             del request["stream"]
         parsed = protocol.parse_request(json.dumps(request).encode(), target or Target())
         self.call = Call(
-            id="r1",
             protocol=protocol,
             parsed=parsed,
             principal=Principal(key_id="k", name="k"),
             strict=strict,
-            started=0.0,
+            trace=Trace(Journey(id="r1", protocol=client, started=0.0), "generate"),
         )
 
     async def go(self, *, fallback: bool = True) -> RecordedAnswer:
-        await self.pipeline.generate(self.call, self.routing, self.answer, fallback=fallback)
+        order = self.routing.order("m", time.monotonic())
+        plan = Plan(order, fallback=fallback)
+        await self.pipeline.generate(self.call, plan, self.answer)
         return self.answer
 
     @property
     def attempts(self) -> Sequence[int]:
-        return [attempt.channel.id for attempt in self.call.attempts]
+        return [attempt.channel.id for attempt in self.call.journey.attempts]
 
 
 def run(r: Run, *, fallback: bool = True) -> RecordedAnswer:
@@ -272,7 +282,7 @@ def test_an_error_with_http_200_is_an_error_although_bytes_are_forwarded(bad: by
     r = Run(Script(bad), Script(WHOLE), stream=False)
     assert run(r).body == WHOLE
     assert r.attempts == [1, 2]
-    told = r.call.attempts[0].error
+    told = r.call.journey.attempts[0].error
     assert told is not None
     assert ("shape" in told.message) is False
 
@@ -283,8 +293,8 @@ def test_same_protocol_forwards_the_bytes() -> None:
     answer = run(r)
     assert answer.body == WHOLE
     assert b'"unknown_field": {"b": 1, "a": 2}' in r.transport.requests[0].body
-    assert r.call.usage is not None
-    assert (r.call.usage.total_input, r.call.usage.total_output) == (3, 1)
+    assert r.call.trace.usage is not None
+    assert (r.call.trace.usage.total_input, r.call.trace.usage.total_output) == (3, 1)
 
 
 @pytest.mark.parametrize("client", [CHAT, "anthropic_messages"])
@@ -393,3 +403,20 @@ def test_a_client_that_leaves_closes_the_upstream() -> None:
 
     r = asyncio.run(leave())
     assert r.transport.closed == [False]
+
+
+@pytest.mark.parametrize("client", [CHAT, "anthropic_messages", "openai_responses"])
+def test_an_upstream_that_cannot_stream_is_asked_for_the_whole_and_the_client_kept_alive(
+    client: str,
+) -> None:
+    quirks: dict[str, object] = {"unstreamed": True, "unstreamed_ping_seconds": 0.05}
+    body = {"messages": None, "input": "hi"} if client == "openai_responses" else None
+    r = Run(Script(WHOLE, headers_after=0.3), client=client, quirks=quirks, body=body)
+    answer = run(r)
+    assert "stream" not in json.loads(r.transport.requests[0].body)
+    assert r.transport.requests[0].headers["accept"] == "application/json"
+    assert answer.headers["content-type"] == SSE
+    assert b"hi" in answer.body
+    before, _, _ = answer.body.partition(b"hi")
+    assert before.count(b"ping") + before.count(b": ") >= 2, "pings went out while it worked"
+    assert answer.ended

@@ -26,3 +26,6 @@ class Answer:
     async def end(self) -> None:
         """Complete a streamed answer."""
         raise NotImplementedError
+
+    def hurry(self, seconds: float) -> None:
+        """Keep the connection alive at this interval from now on, if it is kept alive at all."""

@@ -2,72 +2,55 @@
 
 from __future__ import annotations
 
-from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.events import Event, Finished, PartStart, Start, UsageUpdate
-from dragoman.canonical.notes import Note, summary
+from dragoman.canonical.notes import summary
 from dragoman.canonical.request import Request
 from dragoman.canonical.response import Finish, Response
-from dragoman.canonical.usage import Usage
+from dragoman.canonical.secret import Secret
 from dragoman.engine.flow import Flow
+from dragoman.engine.planning import answer_name
+from dragoman.engine.records import Trace
 from dragoman.governance.principal import Principal
 from dragoman.protocols.base import Parsed, Protocol
-from dragoman.routing.channel import Channel, Endpoint
-
-
-class Attempt:
-    """One try at one channel."""
-
-    __slots__ = ("channel", "endpoint", "error", "upstream_model")
-
-    def __init__(self, channel: Channel, endpoint: Endpoint, upstream_model: str) -> None:
-        self.channel = channel
-        self.endpoint = endpoint
-        self.upstream_model = upstream_model
-        self.error: GatewayError | None = None
 
 
 class Call:
-    """State of one generation request. ``started`` and ``first_content`` are monotonic seconds."""
+    """State of one generation request; what the request log should know goes to ``trace``."""
 
     __slots__ = (
         "_request",
-        "attempts",
+        "caller_credential",
         "finish",
-        "first_content",
         "flow",
-        "id",
-        "notes",
+        "journey",
         "parsed",
         "principal",
         "protocol",
-        "response_model",
-        "started",
+        "response_id",
         "strict",
-        "usage",
+        "trace",
     )
 
     def __init__(
         self,
         *,
-        id: str,
         protocol: Protocol,
         parsed: Parsed,
         principal: Principal,
         strict: bool,
-        started: float,
+        trace: Trace,
+        caller_credential: Secret | None = None,
     ) -> None:
-        self.id = id
+        """``caller_credential`` is the client's own for the upstream, where a provider takes such."""
         self.protocol = protocol
         self.parsed = parsed
         self.principal = principal
         self.strict = strict or principal.strict
-        self.started = started
-        self.first_content: float | None = None
-        self.attempts: list[Attempt] = []
-        self.notes: list[Note] = []
-        self.usage: Usage | None = None
+        self.trace = trace
+        self.caller_credential = caller_credential
+        self.journey = trace.journey
         self.finish: Finish | None = None
-        self.response_model = ""
+        self.response_id = ""
         self.flow: Flow | None = None
         self._request: Request | None = None
 
@@ -78,22 +61,15 @@ class Call:
             self._request = self.protocol.decode_request(self.parsed)
         return self._request
 
-    def attempt(self, channel: Channel, protocol: str) -> Attempt:
-        """Begin a try at ``channel`` for a client of ``protocol``."""
-        attempt = Attempt(
-            channel, channel.endpoint_for(protocol), channel.upstream_model(self.parsed.model)
-        )
-        self.attempts.append(attempt)
-        return attempt
-
     def seen(self, events: list[Event]) -> bool:
         """Take what is worth remembering off ``events``; True if they hold content."""
         content = False
         for event in events:
             if isinstance(event, UsageUpdate):
-                self.usage = event.usage
+                self.trace.usage = event.usage
             elif isinstance(event, Start):
-                self.response_model = event.model or self.response_model
+                self.trace.response_model = event.model or self.trace.response_model
+                self.response_id = event.id or self.response_id
             elif isinstance(event, Finished):
                 self.finish = event.finish
                 content = True
@@ -103,23 +79,25 @@ class Call:
 
     def answered(self, response: Response) -> None:
         """Remember what a whole answer says."""
-        self.usage = response.usage
-        self.response_model = response.model
+        self.trace.usage = response.usage
+        self.trace.response_model = response.model
+        self.response_id = response.id
         if response.choices:
             self.finish = response.choices[0].finish
 
+    def remember_answer(self, upstream: Protocol) -> None:
+        """If the provider keeps the answer, the request that continues it must go there, too."""
+        if upstream.keeps_answers and upstream is self.protocol and self.response_id:
+            self.journey.sessions.append(answer_name(self.principal, self.response_id))
+
     def headers(self) -> dict[str, str]:
         """What every answer to this call carries."""
-        headers = {"x-request-id": self.id, "inference-id": self.id}
-        if self.attempts:
-            last = self.attempts[-1]
-            headers["dragoman-channel"] = header_text(last.channel.name)
-            headers["dragoman-model"] = header_text(last.upstream_model)
-        if self.notes:
-            headers["dragoman-translation"] = summary(self.notes)
+        journey, notes = self.journey, self.trace.notes
+        headers = {
+            "x-request-id": journey.id,
+            "inference-id": journey.id,
+            **journey.headers(),
+        }
+        if notes:
+            headers["dragoman-translation"] = summary(notes)
         return headers
-
-
-def header_text(text: str) -> str:
-    """``text`` as a header value: visible ASCII only, anything else replaced."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text)

@@ -57,6 +57,12 @@ class KeepAlive(Answer):
         self.__exit__()
         await self._answer.end()
 
+    def hurry(self, seconds: float) -> None:
+        self._interval = seconds
+        if self._handle is not None:
+            self._handle.cancel()
+            self._due()
+
     def _due(self) -> None:
         wait = self._last + self._interval - self._loop.time()
         if wait <= 0 and (self._task is None or self._task.done()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dragoman.canonical.secret import Secret
 from dragoman.protocols.base import Encoded, Protocol
 from dragoman.routing.channel import Channel, Endpoint
 from dragoman.wire.http import HttpRequest
@@ -25,12 +26,14 @@ def join_url(base_url: str, path: str) -> str:
     return f"{base}{path}"
 
 
-def credential_headers(channel: Channel, protocol: Protocol) -> dict[str, str]:
-    """The header that carries the channel's credential; empty if it has none."""
-    if channel.credential is None:
+def credential_headers(
+    channel: Channel, protocol: Protocol, credential: Secret | None
+) -> dict[str, str]:
+    """The header that carries one of the channel's credentials; empty for None."""
+    if credential is None:
         return {}
     header = channel.credential_header or protocol.credential_header
-    secret = channel.credential.reveal()
+    secret = credential.reveal()
     return {header: f"Bearer {secret}" if header == "authorization" else secret}
 
 
@@ -41,6 +44,7 @@ def build_request(
     path: str,
     encoded: Encoded,
     *,
+    credential: Secret | None,
     stream: bool = False,
 ) -> HttpRequest:
     """The POST for ``encoded``. Later sources of headers win: protocol, channel, body, credential."""
@@ -53,7 +57,7 @@ def build_request(
             **protocol.headers,
             **channel.headers,
             **encoded.headers,
-            **credential_headers(channel, protocol),
+            **credential_headers(channel, protocol, credential),
         },
         body=encoded.body,
     )

@@ -7,35 +7,38 @@ becomes an error in the client's own protocol, never a clean end.
 
 from __future__ import annotations
 
-import logging
-from collections import deque
+import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import msgspec
 
 from dragoman.canonical.collect import collect, replay
 from dragoman.canonical.errors import (
     GatewayError,
     NotTranslatable,
     UpstreamBroken,
-    UpstreamError,
 )
-from dragoman.canonical.notes import Action
+from dragoman.canonical.notes import Action, Note
 from dragoman.canonical.response import Response
 from dragoman.canonical.signature import Origin
 from dragoman.engine.answer import Answer
-from dragoman.engine.call import Attempt, Call
+from dragoman.engine.call import Call
+from dragoman.engine.dispatch import Dispatcher
 from dragoman.engine.flow import Flow, Translation
+from dragoman.engine.journey import Attempt
 from dragoman.engine.keepalive import PING_SECONDS, KeepAlive
+from dragoman.engine.opening import Openings
 from dragoman.engine.outbound import build_request
 from dragoman.engine.reply import Deadlines, UpstreamReply
-from dragoman.engine.transport import DISCONNECTED, Transport
+from dragoman.engine.transport import Transport
 from dragoman.protocols.base import Encoded, ModelProfile, Protocol, all_events
 from dragoman.routing.channel import Channel
-from dragoman.routing.select import RoutingTable
-from dragoman.wire.http import media_type
+from dragoman.routing.plan import Plan
+from dragoman.routing.ratelimits import exhausted_for
+from dragoman.wire.http import HttpRequest, media_type
 
-logger = logging.getLogger("dragoman.pipeline")
-
-MAX_ATTEMPTS = 3
+UNSTREAMED_PING_SECONDS = 1.0
 JSON_HEADERS = {"content-type": "application/json"}
 
 ProfileOf = Callable[[Channel, str, str], ModelProfile]
@@ -51,122 +54,200 @@ class Pipeline:
         protocols: Mapping[str, Protocol],
         profile_of: ProfileOf,
         transport: Transport,
-        clock: Callable[[], float],
+        dispatcher: Dispatcher,
+        openings: Openings | None = None,
         deadlines: Deadlines | None = None,
         ping_seconds: float = PING_SECONDS,
     ) -> None:
-        """``clock`` gives monotonic seconds. ``deadlines.first`` gives way to a channel's timeout."""
+        """``deadlines.first`` gives way to a channel's timeout, ``idle`` to a shorter one."""
         self.protocols = protocols
         self.profile_of = profile_of
         self.transport = transport
-        self._clock = clock
+        self.openings = openings or Openings(transport)
+        self.dispatcher = dispatcher
         self._deadlines = deadlines or Deadlines()
         self._ping_seconds = ping_seconds
 
-    async def generate(
-        self, call: Call, routing: RoutingTable, answer: Answer, *, fallback: bool = True
-    ) -> None:
-        """Answer ``call``. Raises GatewayError while ``answer`` has not begun; later failures are
-        written into the stream."""
-        channels = self._plan(call, routing, fallback=fallback)
+    async def generate(self, call: Call, plan: Plan, answer: Answer) -> None:
+        """Answer ``call`` by one of the candidates of ``plan``. Raises GatewayError while ``answer``
+        has not begun; later failures are written into the stream."""
+        dispatcher = self.dispatcher
         if not call.parsed.stream:
-            await self._first_that_answers(call, channels, answer)
+            await dispatcher.first_that_answers(
+                call.journey, plan, lambda attempt: self._try(call, attempt, answer)
+            )
             return
         with KeepAlive(
             answer, lambda: _ping(call), lambda: _stream_headers(call), self._ping_seconds
         ) as kept_alive:
-            await self._first_that_answers(call, channels, kept_alive)
-
-    async def _first_that_answers(
-        self, call: Call, channels: list[Channel], answer: Answer
-    ) -> None:
-        waiting = deque(channels)
-        failure: GatewayError | None = None
-        while waiting and len(call.attempts) < MAX_ATTEMPTS:
-            channel = waiting.popleft()
-            attempt = call.attempt(channel, call.protocol.name)
             try:
-                await self._try(call, attempt, answer)
-                return
-            except (UpstreamError, NotTranslatable) as error:
-                attempt.error = failure = error
-                _log_failure(call, attempt, error)
-                if call.first_content is not None or not _another_may_help(error):
-                    break
-                if _connection_was_stale(call, error):
-                    waiting.appendleft(channel)
-        assert failure is not None
-        if not answer.begun:
-            raise failure
-        written = None
-        if call.flow is not None and call.first_content is not None:
-            written = call.flow.error(failure)  # it knows what the client has already got
-        if written is None:
-            written = call.protocol.stream_encoder(call.request).error(failure)
-        await answer.write(written)
-        await answer.end()
-
-    def _plan(self, call: Call, routing: RoutingTable, *, fallback: bool) -> list[Channel]:
-        principal = call.principal
-        allowed = (
-            (lambda channel: principal.may_use_channel(channel.id, channel.name))
-            if principal.allowed_channels
-            else None
-        )
-        candidates = routing.candidates(call.parsed.model, allowed)
-        return candidates if fallback else candidates[:1]
+                await dispatcher.first_that_answers(
+                    call.journey, plan, lambda attempt: self._try(call, attempt, kept_alive)
+                )
+            except GatewayError as error:
+                if not kept_alive.begun:
+                    raise
+                await _end_with_error(call, kept_alive, error)
 
     async def _try(self, call: Call, attempt: Attempt, answer: Answer) -> None:
         channel, endpoint = attempt.channel, attempt.endpoint
         upstream = self.protocols[endpoint.protocol]
         profile = self.profile_of(channel, upstream.name, attempt.upstream_model)
-        encoded = (
-            upstream.repeat_request(call.parsed, profile)
-            if upstream is call.protocol
-            else upstream.encode_request(call.request, profile)
-        )
-        call.notes = encoded.notes
-        _refuse_loss(call, channel, encoded)
-        stream = call.parsed.stream
+        stream = call.parsed.stream and not profile.quirks.get("unstreamed")
+        encoded = _encoded(call, upstream, profile, stream=stream)
+        call.trace.notes = encoded.notes
+        _refuse_loss(call, channel, encoded.notes)
         path = upstream.endpoint(profile.model, stream)
-        request = build_request(channel, endpoint, upstream, path, encoded, stream=stream)
-        deadlines = Deadlines(
-            first=channel.timeout, idle=self._deadlines.idle, total=self._deadlines.total
+        request = build_request(
+            channel,
+            endpoint,
+            upstream,
+            path,
+            encoded,
+            credential=attempt.credential,
+            stream=stream,
         )
-        async with self.transport.exchange(request, deadlines, channel.proxy_url) as reply:
-            await check_status(upstream, reply)
-            origin = Origin(upstream.name, channel.provider, attempt.upstream_model)
-            if stream:
-                await self._stream(call, upstream, origin, reply, answer)
-            else:
-                await _whole(call, upstream, origin, reply, answer)
+        opened = await self.openings.open(
+            attempt,
+            request,
+            "generate",
+            protocol=upstream.name,
+            stream=stream,
+            caller_credential=call.caller_credential,
+        )
+        if opened.notes:
+            call.trace.notes = [*encoded.notes, *opened.notes]
+            _refuse_loss(call, channel, opened.notes)
+        origin = Origin(upstream.name, channel.provider, attempt.upstream_model)
+        if stream is not call.parsed.stream:
+            answer.hurry(profile.quirks.get("unstreamed_ping_seconds", UNSTREAMED_PING_SECONDS))
+        try:
+            await self._exchange(call, attempt, opened.request, origin, answer)
+        except BaseException:
+            if opened.abort is not None:
+                self.openings.abort(channel, opened.abort)
+            raise
+        call.remember_answer(upstream)
 
-    async def _stream(
-        self, call: Call, upstream: Protocol, origin: Origin, reply: UpstreamReply, answer: Answer
+    async def _exchange(
+        self, call: Call, attempt: Attempt, request: HttpRequest, origin: Origin, answer: Answer
     ) -> None:
-        if _is_json(reply):
-            await _whole_as_stream(call, upstream, origin, reply, answer)
-            return
-        flow = call.flow = _flow(call, upstream, origin)
+        channel = attempt.channel
+        upstream = self.protocols[origin.protocol]
+        deadlines = deadlines_for(channel, self._deadlines)
+        async with self.transport.exchange(request, deadlines, channel.proxy_url) as reply:
+            learn(attempt, reply, self.dispatcher.clock())
+            await check_status(upstream, reply)
+            meeting = _Meeting(call, attempt, upstream, origin, reply, answer)
+            if not call.parsed.stream:
+                await self._whole(meeting)
+            elif _is_json(reply):
+                await self._whole_as_stream(meeting)
+            else:
+                await self._stream(meeting)
+
+    def _commit(self, meeting: _Meeting) -> None:
+        """The first content has come: from here on nothing may be tried again."""
+        call = meeting.call
+        call.trace.first_content = self.dispatcher.clock()
+        call.journey.committed = True
+        self.dispatcher.first_content(meeting.attempt, call.journey)
+
+    async def _stream(self, meeting: _Meeting) -> None:
+        call, reply, answer = meeting.call, meeting.reply, meeting.answer
+        flow = call.flow = _flow(meeting)
         held: list[bytes] = []  # what came before the first content, which may yet be thrown away
         while not flow.ended and (chunk := await reply.chunk()):
             data, events = flow.feed(chunk)
             content = call.seen(events)
-            if call.first_content is None:
+            if not call.journey.committed:
                 held.append(data)
                 if not content:
                     continue
-                call.first_content = self._clock()
+                self._commit(meeting)
                 reply.began()
                 data = b"".join(held)
             await _send(call, answer, data)
         data, events = flow.finish()
         call.seen(events)
-        if call.first_content is None:
-            call.first_content = self._clock()
+        if not call.journey.committed:
+            self._commit(meeting)
             data = b"".join([*held, data])
         await _send(call, answer, data)
         await answer.end()
+
+    async def _whole(self, meeting: _Meeting) -> None:
+        call, upstream, origin, reply = (
+            meeting.call,
+            meeting.upstream,
+            meeting.origin,
+            meeting.reply,
+        )
+        body = await reply.read()
+        if media_type(reply.headers.get("content-type", "")) == "text/event-stream":
+            response = collect(all_events(upstream.stream_decoder(origin), [body]))
+            body = b""
+        else:
+            forwarded = upstream is call.protocol and upstream.glance_response is not None
+            read = upstream.glance_response if forwarded else upstream.decode_response
+            assert read is not None
+            response = read(body, origin)
+        call.answered(response)
+        if upstream is not call.protocol or not body:
+            body = call.protocol.encode_response(_for_client(meeting, response), call.request)
+        self._commit(meeting)
+        await meeting.answer.whole(200, {**JSON_HEADERS, **call.headers()}, body)
+
+    async def _whole_as_stream(self, meeting: _Meeting) -> None:
+        """An upstream that was asked to stream and answered whole is streamed to the client in one
+        go."""
+        call, answer = meeting.call, meeting.answer
+        response = meeting.upstream.decode_response(await meeting.reply.read(), meeting.origin)
+        call.answered(response)
+        response = _for_client(meeting, response)
+        encoder = call.protocol.stream_encoder(call.request)
+        data = b"".join([encoder.feed(event) for event in replay(response)]) + encoder.finish()
+        self._commit(meeting)
+        await _send(call, answer, data)
+        await answer.end()
+
+
+def _encoded(call: Call, upstream: Protocol, profile: ModelProfile, *, stream: bool) -> Encoded:
+    """The body for the upstream: the client's own bytes where both speak one protocol."""
+    if stream is not call.parsed.stream:  # the upstream is to answer whole, and we to stream that
+        request = msgspec.structs.replace(call.request, stream=False)
+        return upstream.encode_request(request, profile)
+    if upstream is call.protocol:
+        return upstream.repeat_request(call.parsed, profile)
+    return upstream.encode_request(call.request, profile)
+
+
+class _Meeting(NamedTuple):
+    """A call, and the upstream's reply to it."""
+
+    call: Call
+    attempt: Attempt
+    upstream: Protocol
+    origin: Origin
+    reply: UpstreamReply
+    answer: Answer
+
+
+def deadlines_for(channel: Channel, general: Deadlines) -> Deadlines:
+    """The limits of an attempt at ``channel``: its timeout bounds the silence before and between
+    bytes."""
+    return Deadlines(
+        first=channel.timeout, idle=min(general.idle, channel.timeout), total=general.total
+    )
+
+
+def learn(attempt: Attempt, reply: UpstreamReply, now: float) -> None:
+    """Take the status, and what the headers say about the rate limit, off an answer."""
+    attempt.status = reply.status
+    seconds = exhausted_for(reply.headers, time.time())
+    if seconds is not None:
+        slot = attempt.slot
+        slot.lane.exhausted(slot.credential, slot.option.model, seconds, now)
 
 
 async def check_status(upstream: Protocol, reply: UpstreamReply) -> None:
@@ -181,52 +262,32 @@ async def check_status(upstream: Protocol, reply: UpstreamReply) -> None:
     raise upstream.decode_error(reply.status, reply.headers, await reply.read())
 
 
-async def _whole(
-    call: Call, upstream: Protocol, origin: Origin, reply: UpstreamReply, answer: Answer
-) -> None:
-    body = await reply.read()
-    if media_type(reply.headers.get("content-type", "")) == "text/event-stream":
-        response = collect(all_events(upstream.stream_decoder(origin), [body]))
-        body = b""
-    else:
-        forwarded = upstream is call.protocol and upstream.glance_response is not None
-        read = upstream.glance_response if forwarded else upstream.decode_response
-        assert read is not None
-        response = read(body, origin)
-    call.answered(response)
-    if upstream is not call.protocol or not body:
-        body = call.protocol.encode_response(
-            _for_client(call, upstream, origin, response), call.request
-        )
-    await answer.whole(200, {**JSON_HEADERS, **call.headers()}, body)
-
-
-def _for_client(call: Call, upstream: Protocol, origin: Origin, response: Response) -> Response:
-    if upstream is call.protocol or upstream.abroad is None:
+def _for_client(meeting: _Meeting, response: Response) -> Response:
+    upstream = meeting.upstream
+    if upstream is meeting.call.protocol or upstream.abroad is None:
         return response
-    abroad = upstream.abroad(origin)
+    abroad = upstream.abroad(meeting.origin)
     return collect(more for event in replay(response) for more in abroad(event))
 
 
-async def _whole_as_stream(
-    call: Call, upstream: Protocol, origin: Origin, reply: UpstreamReply, answer: Answer
-) -> None:
-    """An upstream that was asked to stream and answered whole is streamed to the client in one go."""
-    response = upstream.decode_response(await reply.read(), origin)
-    call.answered(response)
-    response = _for_client(call, upstream, origin, response)
-    encoder = call.protocol.stream_encoder(call.request)
-    data = b"".join([encoder.feed(event) for event in replay(response)]) + encoder.finish()
-    await _send(call, answer, data)
-    await answer.end()
-
-
-def _flow(call: Call, upstream: Protocol, origin: Origin) -> Flow:
+def _flow(meeting: _Meeting) -> Flow:
+    call, upstream, origin = meeting.call, meeting.upstream, meeting.origin
     if upstream is call.protocol:
         return upstream.stream_relay(call.parsed, origin)
     encoder = call.protocol.stream_encoder(call.request)
     abroad = None if upstream.abroad is None else upstream.abroad(origin)
     return Translation(upstream.stream_decoder(origin), encoder, abroad)
+
+
+async def _end_with_error(call: Call, answer: Answer, error: GatewayError) -> None:
+    """Write ``error`` into a stream that has begun, in the client's protocol."""
+    written = None
+    if call.flow is not None and call.journey.committed:
+        written = call.flow.error(error)  # it knows what the client has already got
+    if written is None:
+        written = call.protocol.stream_encoder(call.request).error(error)
+    await answer.write(written)
+    await answer.end()
 
 
 async def _send(call: Call, answer: Answer, data: bytes) -> None:
@@ -254,32 +315,10 @@ def _is_json(reply: UpstreamReply) -> bool:
     return media_type(reply.headers.get("content-type", "")) == "application/json"
 
 
-def _refuse_loss(call: Call, channel: Channel, encoded: Encoded) -> None:
+def _refuse_loss(call: Call, channel: Channel, notes: list[Note]) -> None:
     if not (call.strict or channel.strict):
         return
-    lost = [note.path for note in encoded.notes if note.action is Action.DROPPED]
+    lost = [note.path for note in notes if note.action is Action.DROPPED]
     if lost:
         shown = ", ".join(lost[:20])
         raise NotTranslatable(f"Strict mode: the upstream cannot express {shown}.", param=lost[0])
-
-
-def _another_may_help(error: GatewayError) -> bool:
-    """Another channel may speak a protocol that can say what this one's cannot."""
-    return isinstance(error, NotTranslatable) or (
-        isinstance(error, UpstreamError) and error.fallback
-    )
-
-
-def _connection_was_stale(call: Call, error: GatewayError) -> bool:
-    """A kept-alive connection closes now and then just as it is used: try the channel again, once."""
-    times = sum(
-        attempt.error is not None and attempt.error.code == DISCONNECTED
-        for attempt in call.attempts
-    )
-    return error.code == DISCONNECTED and times == 1
-
-
-def _log_failure(call: Call, attempt: Attempt, error: GatewayError) -> None:
-    logger.warning(
-        "request %s: channel %r failed: %s", call.id, attempt.channel.name, error.message
-    )

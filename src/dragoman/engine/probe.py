@@ -6,12 +6,17 @@ import time
 
 import msgspec
 
-from dragoman.canonical.errors import GatewayError, UpstreamRefusedCredential
+from dragoman.canonical.errors import (
+    GatewayError,
+    UpstreamError,
+    UpstreamRefusedCredential,
+)
 from dragoman.canonical.parts import Text
 from dragoman.canonical.request import Message, Request, Settings
+from dragoman.canonical.secret import Secret
 from dragoman.canonical.signature import Origin
 from dragoman.engine.outbound import build_request, credential_headers, join_url
-from dragoman.engine.pipeline import ProfileOf
+from dragoman.engine.pipeline import ProfileOf, check_status
 from dragoman.engine.reply import Deadlines
 from dragoman.engine.transport import Transport
 from dragoman.protocols.base import Protocol
@@ -39,22 +44,18 @@ async def probe_channel(
     *,
     model: str | None = None,
     profile_of: ProfileOf,
+    credential: Secret | None,
 ) -> ProbeResult:
     """List the channel's models or, given ``model``, have it generate a few tokens."""
     started = time.monotonic()
     request = (
-        _list_request(channel, protocol)
+        _list_request(channel, protocol, credential)
         if model is None
-        else _generation(channel, protocol, model, profile_of)
+        else _generation(channel, protocol, model, profile_of, credential)
     )
-    deadlines = Deadlines(first=PROBE_SECONDS, idle=PROBE_SECONDS, total=PROBE_SECONDS)
     status: int | None = None
     try:
-        async with transport.exchange(request, deadlines, channel.proxy_url) as reply:
-            status = reply.status
-            body = await reply.read()
-        if not 200 <= status < 300:
-            raise protocol.decode_error(status, reply.headers, body)
+        status, body = await _exchange(request, channel, protocol, transport)
         detail = "answers"
         if model is not None:
             origin = Origin(protocol.name, channel.provider, model)
@@ -62,12 +63,31 @@ async def probe_channel(
             detail = f"answers as {answered}" if answered else "answers"
         ok = True
     except GatewayError as error:
+        if status is None and isinstance(error, UpstreamError):
+            status = error.upstream_status
         ok, detail = False, _advice(error, channel, status)
     milliseconds = (time.monotonic() - started) * 1000
     return ProbeResult(ok=ok, status=status, milliseconds=milliseconds, detail=detail)
 
 
-def _list_request(channel: Channel, protocol: Protocol) -> HttpRequest:
+async def check_credential(
+    channel: Channel, protocol: Protocol, transport: Transport, credential: Secret | None
+) -> None:
+    """List the channel's models with one of its credentials. Raises GatewayError."""
+    await _exchange(_list_request(channel, protocol, credential), channel, protocol, transport)
+
+
+async def _exchange(
+    request: HttpRequest, channel: Channel, protocol: Protocol, transport: Transport
+) -> tuple[int, bytes]:
+    """(status, body) of a 2xx answer. Raises GatewayError for any other."""
+    deadlines = Deadlines(first=PROBE_SECONDS, idle=PROBE_SECONDS, total=PROBE_SECONDS)
+    async with transport.exchange(request, deadlines, channel.proxy_url) as reply:
+        await check_status(protocol, reply)
+        return reply.status, await reply.read()
+
+
+def _list_request(channel: Channel, protocol: Protocol, credential: Secret | None) -> HttpRequest:
     endpoint = channel.endpoint_for(protocol.name)
     return HttpRequest(
         method="GET",
@@ -76,13 +96,17 @@ def _list_request(channel: Channel, protocol: Protocol) -> HttpRequest:
             "accept": "application/json",
             **protocol.headers,
             **channel.headers,
-            **credential_headers(channel, protocol),
+            **credential_headers(channel, protocol, credential),
         },
     )
 
 
 def _generation(
-    channel: Channel, protocol: Protocol, model: str, profile_of: ProfileOf
+    channel: Channel,
+    protocol: Protocol,
+    model: str,
+    profile_of: ProfileOf,
+    credential: Secret | None,
 ) -> HttpRequest:
     upstream_model = channel.upstream_model(model)
     request = Request(
@@ -93,7 +117,7 @@ def _generation(
     encoded = protocol.encode_request(request, profile_of(channel, protocol.name, upstream_model))
     endpoint = channel.endpoint_for(protocol.name)
     path = protocol.endpoint(upstream_model, False)
-    return build_request(channel, endpoint, protocol, path, encoded)
+    return build_request(channel, endpoint, protocol, path, encoded, credential=credential)
 
 
 def _advice(error: GatewayError, channel: Channel, status: int | None) -> str:

@@ -49,7 +49,9 @@ class Parsed(msgspec.Struct, kw_only=True):
     """A client's request, read just far enough to route it and to know that it is well-formed.
 
     ``wire`` is the protocol's own typed form (``types.py``); ``decode_request`` turns it into the
-    canonical one, which same-protocol forwarding never needs.
+    canonical one, which same-protocol forwarding never needs. ``session`` is the client's own name for
+    the conversation, if it gave one, and ``previous`` the stored answer that the request continues:
+    both say where it had better go.
     """
 
     body: bytes
@@ -59,6 +61,8 @@ class Parsed(msgspec.Struct, kw_only=True):
     include_usage: bool = False
     max_output_tokens: int | None = None
     target: Target = Target()
+    session: str = ""
+    previous: str = ""
 
 
 class ModelProfile(msgspec.Struct, kw_only=True, frozen=True):
@@ -214,6 +218,8 @@ class Protocol:
     stream_relay: Callable[[Parsed, Origin], StreamRelay]
 
     stream_media_type: str = "text/event-stream"
+    keeps_answers: bool = False
+    """The provider stores answers, and a request may continue one by its id (``Parsed.previous``)."""
     embeddings: EmbeddingCodecs | None = None
     embedding_forms: Mapping[str, EmbeddingCodecs] = field(default_factory=dict)
     """Further forms of the embeddings request, by the verb in their path."""

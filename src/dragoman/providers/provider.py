@@ -16,7 +16,8 @@ class Provider(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     variables that configure it, first match wins. ``credential_header`` empty means the protocol's
     own. ``models`` is the list shown where the provider lists none. ``drops`` and ``quirks`` go to
     ``protocols.base.ModelProfile`` by way of ``profiles``; ``key_page`` is where a person gets a key.
-    ``aliases`` are other names that people and older configurations use for it.
+    ``opener`` names what must be done before an answer can be had (``providers.opening``), as
+    ``module:function``. ``aliases`` are other names that people and older configurations use for it.
     """
 
     id: str
@@ -31,3 +32,4 @@ class Provider(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     models: tuple[str, ...] = ()
     drops: frozenset[str] = frozenset()
     quirks: Mapping[str, Any] = {}
+    opener: str = ""

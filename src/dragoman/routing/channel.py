@@ -23,7 +23,10 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     ``endpoints`` are in order of preference: a client of one of these protocols is passed through,
     any other is translated to the first. ``models`` empty means all. ``aliases`` maps public model
     names to upstream ones. ``timeout`` (seconds) bounds the silence before and between bytes.
-    ``drops`` and ``quirks`` are the provider's, as in ``protocols.base.ModelProfile``.
+    ``drops`` and ``quirks`` are the provider's, as in ``protocols.base.ModelProfile``. Several
+    ``credentials`` are used in turn. ``prices`` are the operator's: by model, USD per million input
+    and output tokens. ``max_retries`` is how often a request may be repeated here when no other
+    channel is left. ``max_concurrency`` None means adaptive.
     ``credential_header`` empty means the protocol's own. ``tags`` are the operator's.
     """
 
@@ -31,7 +34,7 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     name: str
     provider: str
     endpoints: tuple[Endpoint, ...]
-    credential: Secret | None = None
+    credentials: tuple[Secret, ...] = ()
     credential_header: str = ""
     models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = {}
@@ -45,7 +48,9 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     headers: Mapping[str, str] = {}
     drops: frozenset[str] = frozenset()
     quirks: Mapping[str, Any] = {}
+    opener: str = ""
     strict: bool = False
+    prices: Mapping[str, tuple[float, float]] = {}
     max_concurrency: int | None = None
     min_concurrency: int = 1
     max_adaptive_concurrency: int = 10
@@ -59,6 +64,11 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
 
     def __repr__(self) -> str:  # header values may be credentials
         return f"Channel(id={self.id}, name={self.name!r}, provider={self.provider!r})"
+
+    @property
+    def first_credential(self) -> Secret | None:
+        """The credential where only one is needed, None for a channel without."""
+        return self.credentials[0] if self.credentials else None
 
     def names(self) -> tuple[str, ...]:
         """The public model names it lists."""

@@ -3,27 +3,106 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+
+import msgspec
 
 from dragoman.canonical.errors import Forbidden, ModelNotFound, Unavailable
 from dragoman.routing.channel import Channel
+from dragoman.routing.fleet import Fleet, Lane
 
 _MAX_REMEMBERED = 4096  # clients choose model names: the memory of them must not grow with them
+_MAX_TURNS = 1000  # of a weighted round robin; finer weights are rounded
 
 Allowed = Callable[[Channel], bool]
+PriceOf = Callable[[Channel, str], float | None]
+"""(channel, public model name) → what a typical request costs there, None if unknown."""
+Lists = Callable[[Channel, str], bool | None]
+"""(channel, public model name) → whether the provider lists the model; None if that is not known."""
+
+
+class Option(msgspec.Struct, frozen=True, eq=False):
+    """A channel that may answer, its live state, and the public model name to ask it for."""
+
+    channel: Channel
+    lane: Lane
+    model: str
+
+
+class Strategies(msgspec.Struct, kw_only=True, frozen=True):
+    """How the channels of one priority are ordered: by ``default``, unless a pattern in ``groups``
+    fits the model's name (the first that does counts)."""
+
+    default: str = "round_robin"
+    groups: Mapping[str, str] = {}
+
+    def of(self, model: str) -> str:
+        """The strategy for ``model``."""
+        for pattern, strategy in self.groups.items():
+            if fnmatch.fnmatchcase(model.casefold(), pattern.casefold()):
+                return strategy
+        return self.default
+
+
+class Tier:
+    """Channels of one priority that serve one model, and whose turn it is."""
+
+    __slots__ = ("_cycle", "_turn", "options")
+
+    def __init__(self, options: tuple[Option, ...]) -> None:
+        self.options = options
+        self._cycle = _weighted_cycle([option.channel.weight for option in options])
+        self._turn = itertools.count()
+
+    def next(self) -> tuple[Option, ...]:
+        """All of them, beginning with whose turn it is."""
+        options = self.options
+        if len(options) == 1:
+            return options
+        start = self._cycle[next(self._turn) % len(self._cycle)]
+        return options[start:] + options[:start]
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """The answer to "who may?": ``options`` best first; ``excluded`` are (channel, why) of those that
+    have the model but may not be asked."""
+
+    options: list[Option]
+    excluded: list[tuple[Channel, str]]
+    strategy: str
 
 
 class RoutingTable:
     """The channels of one configuration, arranged per model; replaced whole when it changes."""
 
-    def __init__(self, channels: tuple[Channel, ...]) -> None:
+    def __init__(
+        self,
+        channels: tuple[Channel, ...],
+        fleet: Fleet | None = None,
+        *,
+        strategies: Strategies | None = None,
+        price_of: PriceOf = lambda channel, model: None,
+        lists: Lists = lambda channel, model: None,
+    ) -> None:
+        """``fleet`` has a lane for each of the channels; None makes one. ``lists`` is asked about
+        channels that state no models of their own."""
+        if fleet is None:
+            fleet = Fleet()
+            fleet.configure(channels)
         self.channels = channels
-        self._tiers: dict[str, tuple[tuple[Channel, ...], ...]] = {}
-        self._turn = itertools.count()
+        self._lanes = {channel.id: fleet.lane(channel.id) for channel in channels}
+        self._strategies = strategies or Strategies()
+        self._price_of = price_of
+        self._lists = lists
+        self._tiers: dict[str, tuple[Tier, ...]] = {}
+        self._any: tuple[Tier, ...] | None = None
 
-    def candidates(self, model: str, allowed: Allowed | None = None) -> list[Channel]:
-        """Channels for ``model``: lowest priority number first, round robin within a priority.
+    def order(self, model: str, now: float, allowed: Allowed | None = None) -> Order:
+        """Who may answer for ``model``: lowest priority number first, within a priority as the
+        model's strategy says.
 
         ``allowed`` is the caller's restriction, None for none. Raises ModelNotFound if no channel
         has the model, Unavailable if those that have it are switched off, Forbidden if the caller may
@@ -32,20 +111,44 @@ class RoutingTable:
         tiers = self._tiers.get(model)
         if tiers is None:
             tiers = self._arrange(model)
-        turn = next(self._turn)
-        ordered: list[Channel] = []
-        for tier in tiers:
-            members = tier if allowed is None else tuple(filter(allowed, tier))
-            if members:
-                start = turn % len(members)
-                ordered += members[start:]
-                ordered += members[:start]
-        if not ordered:
+        order = self._ordered(tiers, self._strategies.of(model), now, allowed)
+        if not order.options:
             raise Forbidden(
-                f"This key may not use any channel that has the model '{model}'.",
+                f"This key may not use any channel that has the model '{_shown(model)}'.",
                 code="channel_not_allowed",
             )
-        return ordered
+        return order
+
+    def any_order(
+        self,
+        model: str,
+        now: float,
+        allowed: Allowed | None = None,
+        may_use_model: Callable[[str], bool] = lambda model: True,
+    ) -> Order:
+        """High-availability mode: every enabled channel by priority, whatever model was asked for.
+
+        Each is asked for the first of its models that the caller may use; a channel without a list
+        is asked for ``model``. Raises Unavailable if no channel is enabled, Forbidden if the caller
+        may use none.
+        """
+        if self._any is None:
+            enabled = [channel for channel in self.channels if channel.enabled]
+            self._any = self._tiers_of(enabled, "")
+        if not self._any:
+            raise Unavailable("No channel is enabled.")
+        order = self._ordered(self._any, self._strategies.default, now, allowed)
+        options = []
+        for option in order.options:
+            names = option.channel.names() or (model,)
+            name = next((name for name in names if may_use_model(name)), None)
+            if name is None:
+                order.excluded.append((option.channel, "the key may not use its models"))
+            else:
+                options.append(msgspec.structs.replace(option, model=name))
+        if not options:
+            raise Forbidden("This key may not use any channel.", code="channel_not_allowed")
+        return Order(options=options, excluded=order.excluded, strategy="high_availability")
 
     def models(self) -> dict[str, tuple[Channel, ...]]:
         """Every model name the enabled channels list, with the channels that have it."""
@@ -56,23 +159,70 @@ class RoutingTable:
                     names[name] = (*names.get(name, ()), channel)
         return names
 
-    def _arrange(self, model: str) -> tuple[tuple[Channel, ...], ...]:
+    def _ordered(
+        self, tiers: tuple[Tier, ...], strategy: str, now: float, allowed: Allowed | None
+    ) -> Order:
+        options: list[Option] = []
+        excluded: list[tuple[Channel, str]] = []
+        for tier in tiers:
+            members = tier.next()
+            if allowed is not None:
+                barred = [option for option in members if not allowed(option.channel)]
+                if barred:
+                    excluded += [(option.channel, "the key may not use it") for option in barred]
+                    members = tuple(option for option in members if option not in barred)
+            if strategy != "round_robin" and len(members) > 1:
+                options += self._by_strategy(strategy, members, now)
+            else:
+                options += members
+        return Order(options=options, excluded=excluded, strategy=strategy)
+
+    def _by_strategy(self, strategy: str, members: tuple[Option, ...], now: float) -> list[Option]:
+        """``members`` by merit; equals keep their turns, because sorting is stable."""
+        match strategy:
+            case "least_busy":
+                return sorted(members, key=_business)
+            case "lowest_latency":
+                return sorted(members, key=lambda option: _slowness(option.lane, now))
+            case _:
+                return sorted(members, key=self._price)
+
+    def _price(self, option: Option) -> float:
+        price = self._price_of(option.channel, option.model)
+        return math.inf if price is None else price
+
+    def _arrange(self, model: str) -> tuple[Tier, ...]:
         serving = [channel for channel in self.channels if channel.serves(model)]
-        enabled = sorted((c for c in serving if c.enabled), key=lambda c: c.priority)
+        enabled = [channel for channel in serving if channel.enabled]
         if not enabled:
             if serving:
-                raise Unavailable(f"Every channel that has the model '{model}' is disabled.")
+                raise Unavailable(
+                    f"Every channel that has the model '{_shown(model)}' is disabled."
+                )
             raise self._unknown(model)
-        tiers = tuple(
-            tuple(group) for _, group in itertools.groupby(enabled, key=lambda c: c.priority)
-        )
+        tiers = self._tiers_of(enabled, model)
         if len(self._tiers) >= _MAX_REMEMBERED:
             self._tiers.clear()
         self._tiers[model] = tiers
         return tiers
 
+    def _tiers_of(self, channels: list[Channel], model: str) -> tuple[Tier, ...]:
+        """Channels whose provider is known not to list ``model`` come last, whatever their priority:
+        lists are not always complete, so they are not left out."""
+        ranked = sorted(
+            ((self._unlikely(channel, model), channel.priority, channel) for channel in channels),
+            key=lambda one: one[:2],
+        )
+        return tuple(
+            Tier(tuple(Option(channel, self._lanes[channel.id], model) for *_, channel in group))
+            for _, group in itertools.groupby(ranked, key=lambda one: one[:2])
+        )
+
+    def _unlikely(self, channel: Channel, model: str) -> bool:
+        return not channel.models and bool(model) and self._lists(channel, model) is False
+
     def _unknown(self, model: str) -> ModelNotFound:
-        shown = model if len(model) <= 100 else model[:100] + "…"
+        shown = _shown(model)
         if not self.channels:
             return ModelNotFound(
                 f"The model '{shown}' does not exist: no channel is configured yet.", param="model"
@@ -81,3 +231,41 @@ class RoutingTable:
         near = difflib.get_close_matches(model[:100], known, n=3, cutoff=0.4) or known[:3]
         hint = f" Nearest: {', '.join(near)}." if near else ""
         return ModelNotFound(f"The model '{shown}' does not exist.{hint}", param="model")
+
+
+def _business(option: Option) -> float:
+    limiter = option.lane.limiter
+    return (limiter.in_flight + limiter.waiting) / option.channel.weight
+
+
+def _slowness(lane: Lane, now: float) -> float:
+    """What is not measured goes first, once: while its answer is awaited, the measured are used."""
+    latency = lane.latency(now)
+    if latency is not None:
+        return latency
+    return 0.0 if lane.limiter.in_flight == 0 else math.inf
+
+
+def _weighted_cycle(weights: list[int]) -> list[int]:
+    """The order of turns (indexes) of a smooth weighted round robin.
+
+    Weights 5, 1, 1 give 0 0 1 0 2 0 0: the heavy one's turns are spread, not in a row. The method is
+    nginx's: at each turn every member gains its weight, the richest is taken and pays the sum.
+    """
+    divisor = math.gcd(*weights)
+    weights = [weight // divisor for weight in weights]
+    if (total := sum(weights)) > _MAX_TURNS:
+        weights = [max(1, round(weight * _MAX_TURNS / total)) for weight in weights]
+        total = sum(weights)
+    current = [0] * len(weights)
+    cycle = []
+    for _ in range(total):
+        current = [now + weight for now, weight in zip(current, weights, strict=True)]
+        chosen = current.index(max(current))
+        current[chosen] -= total
+        cycle.append(chosen)
+    return cycle
+
+
+def _shown(model: str) -> str:
+    return model if len(model) <= 100 else model[:100] + "…"

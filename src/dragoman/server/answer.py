@@ -13,6 +13,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+_MOST_KEPT = 256 * 1024
+
 
 def raw_headers(headers: Headers) -> RawHeaders:
     """Headers as ASGI wants them."""
@@ -23,17 +25,28 @@ def raw_headers(headers: Headers) -> RawHeaders:
 
 
 class AsgiAnswer(Answer):
-    """Writes to an ASGI ``send``; the body is left out for HEAD requests."""
+    """Writes to an ASGI ``send``; the body is left out for HEAD requests.
+
+    ``about`` are headers that an error should carry, too.
+    """
 
     def __init__(self, send: Send, *, head: bool = False) -> None:
         self._send = send
         self._head = head
         self.status = 0
         self.client_left = False
+        self.about: Headers = {}
+        self.kept: bytearray | None = None
+
+    def keep(self) -> None:
+        """Remember what is sent, the first quarter of a megabyte of it."""
+        self.kept = bytearray()
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         self.begun = True
         self.status = status
+        if self.kept is not None:
+            self.kept += body[:_MOST_KEPT]
         raw = raw_headers(headers)
         raw.append((b"content-length", str(len(body)).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
@@ -47,6 +60,8 @@ class AsgiAnswer(Answer):
         )
 
     async def write(self, data: bytes) -> None:
+        if self.kept is not None and len(self.kept) < _MOST_KEPT:
+            self.kept += data
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:

@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
 import msgspec
 
 from dragoman.canonical.errors import Forbidden, Unauthorized
+from dragoman.engine.journey import Journey
 from dragoman.engine.pipeline import Pipeline
+from dragoman.engine.planning import Rules, Wish, make_plan
 from dragoman.engine.side_calls import SideCalls
 from dragoman.governance.keys import KeyRing, find_key
 from dragoman.governance.principal import ANONYMOUS, Principal
+from dragoman.governance.record import RequestRecord
 from dragoman.routing.channel import Channel
-from dragoman.routing.select import RoutingTable
+from dragoman.routing.fleet import Fleet
+from dragoman.routing.plan import Plan
+from dragoman.routing.select import PriceOf, RoutingTable, Strategies
 from dragoman.server.answer import RawHeaders
+
+logger = logging.getLogger("dragoman.health")
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that requests meet."""
+    """The settings that requests meet; as in ``config.schema.Settings``."""
 
     require_auth: bool = True
-    enable_fallback: bool = True
+    rules: Rules = Rules()
+    strategies: Strategies = Strategies()
+    queue_limit: int = 100
+    queue_seconds: float = 10.0
+    log_prompts: bool = False
+
+
+class Totals:
+    """Requests since the start, by how they ended."""
+
+    __slots__ = ("broken", "error", "left", "ok")
+
+    def __init__(self) -> None:
+        self.ok = self.error = self.broken = self.left = 0
+
+    def count(self, outcome: str) -> None:
+        """One more request ended with ``outcome`` (as in RequestRecord)."""
+        setattr(self, outcome, getattr(self, outcome) + 1)
 
 
 class Gateway:
@@ -34,17 +59,25 @@ class Gateway:
         pipeline: Pipeline,
         *,
         note_use: Callable[[str, float], None] = lambda key_id, now: None,
+        record: Callable[[RequestRecord], None] = lambda record: None,
+        price_of: PriceOf = lambda channel, model: None,
     ) -> None:
-        """``note_use`` is told of every accepted key: (key id, Unix time)."""
+        """``note_use`` is told of every accepted key: (key id, Unix time); ``record`` of every
+        request that is over."""
         self.pipeline = pipeline
+        self.dispatcher = pipeline.dispatcher
         self.side_calls = SideCalls(pipeline)
+        self.fleet = Fleet(_tell)
         self.routing = RoutingTable(())
+        self.record = record
+        self.totals = Totals()
         self.policy = Policy()
         self.keyring = KeyRing((), b"")
         self.draining = False
         self.active = 0
         self.quiet = asyncio.Event()
         self._note_use = note_use
+        self._price_of = price_of
         self.started = time.monotonic()
 
     def enter(self) -> None:
@@ -65,20 +98,47 @@ class Gateway:
 
     def configure(self, channels: tuple[Channel, ...], keyring: KeyRing, policy: Policy) -> None:
         """Replace the configuration; requests under way are not touched."""
-        self.routing = RoutingTable(channels)
+        self.fleet.configure(channels)
+        self.routing = RoutingTable(
+            channels, self.fleet, strategies=policy.strategies, price_of=self._price_of
+        )
+        self.dispatcher.queue_limit = policy.queue_limit
+        self.dispatcher.queue_seconds = policy.queue_seconds
         self.keyring = keyring
         self.policy = policy
 
+    def plan(self, journey: Journey, wish: Wish, principal: Principal) -> Plan:
+        """Who may answer ``wish``. Raises as ``RoutingTable.order``."""
+        return make_plan(
+            journey,
+            wish,
+            principal,
+            table=self.routing,
+            rules=self.policy.rules,
+            affinity=self.dispatcher.affinity,
+            now=self.dispatcher.clock(),
+        )
+
     def authenticate(self, headers: RawHeaders, query: bytes) -> Principal:
-        """Who is asking. Raises Unauthorized."""
-        key = find_key(headers, query)
-        now = time.time()
+        """Who is asking for inference. Raises Unauthorized, or Forbidden for an admin key."""
         try:
-            principal = self.keyring.authenticate(key, now)
+            principal = self.recognise(find_key(headers, query))
         except Unauthorized:
             if self.policy.require_auth:
                 raise
             return ANONYMOUS  # a known key still brings its restrictions; other text is no key
+        if principal.admin:
+            raise Forbidden(
+                "This is an admin key: it opens /admin only. Use an ordinary key here "
+                "(dragoman keys create NAME).",
+                code="admin_key",
+            )
+        return principal
+
+    def recognise(self, key: str | None) -> Principal:
+        """Who a key acts for, whether or not requests need one. Raises Unauthorized."""
+        now = time.time()
+        principal = self.keyring.authenticate(key, now)
         self._note_use(principal.key_id, now)
         return principal
 
@@ -91,3 +151,8 @@ def check_model(principal: Principal, model: str) -> None:
             param="model",
             code="model_not_allowed",
         )
+
+
+def _tell(channel: Channel, what: str) -> None:
+    """A channel's health has changed: the operator should know without asking."""
+    logger.warning("channel %r: %s", channel.name, what)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from urllib.parse import parse_qsl
 
-from dragoman.canonical.errors import NotFound
+from dragoman.canonical.errors import GatewayError, NotFound
 from dragoman.engine.call import Call
+from dragoman.engine.journey import Journey
 from dragoman.engine.pipeline import JSON_HEADERS
+from dragoman.engine.planning import Wish
+from dragoman.engine.records import Trace
 from dragoman.engine.side_calls import SideAnswer
 from dragoman.governance.principal import Principal
 from dragoman.protocols.base import EmbeddingCodecs, Target
+from dragoman.routing.plan import Plan
 from dragoman.server.answer import AsgiAnswer, RawHeaders, Receive, Scope
 from dragoman.server.body import header, read_body
 from dragoman.server.client_watch import ClientWatch
@@ -19,6 +23,16 @@ from dragoman.server.models import Models, list_models, show_model
 from dragoman.server.routes import Operation, Route, protocol_of
 
 _NO_TARGET = Target()
+_RECORDED = frozenset({Operation.GENERATE, Operation.EMBED, Operation.COUNT_TOKENS})
+_SESSION_HEADERS = frozenset(
+    {
+        b"x-session-affinity",
+        b"session_id",
+        b"session-id",
+        b"x-session-id",
+        b"x-claude-code-session-id",
+    }
+)
 
 
 class Incoming:
@@ -58,51 +72,69 @@ class Inference:
 
     async def answer(self, route: Route, incoming: Incoming) -> None:
         """Answer an authenticated request. Raises GatewayError while nothing was sent."""
+        if route.operation not in _RECORDED:
+            side = self._models(route, incoming)
+            ids = {"x-request-id": incoming.id, "inference-id": incoming.id}
+            await incoming.answer.whole(200, {**JSON_HEADERS, **ids, **side.headers}, side.body)
+            return
+        journey = Journey(id=incoming.id, protocol=route.protocol, started=time.monotonic())
+        trace = Trace(journey, route.operation.value)
+        error: GatewayError | None = None
+        left = True  # unless it is seen to have stayed
+        try:
+            await self._recorded(route, incoming, trace)
+            left = False
+        except GatewayError as failure:
+            left = False
+            error = failure
+            incoming.answer.about = journey.headers()
+            raise
+        finally:
+            self._record(trace, incoming, error, left=left)
+
+    async def _recorded(self, route: Route, incoming: Incoming, trace: Trace) -> None:
         match route.operation:
             case Operation.GENERATE:
-                await self._generate(route, incoming)
+                await self._generate(route, incoming, trace)
                 return
             case Operation.EMBED:
-                side = await self._embed(route, incoming)
-            case Operation.COUNT_TOKENS:
-                side = await self._count(route, incoming)
+                side = await self._embed(route, incoming, trace)
             case _:
-                side = self._models(route, incoming)
+                side = await self._count(route, incoming, trace)
         ids = {"x-request-id": incoming.id, "inference-id": incoming.id}
         await incoming.answer.whole(200, {**JSON_HEADERS, **ids, **side.headers}, side.body)
 
-    async def _generate(self, route: Route, incoming: Incoming) -> None:
-        started = time.monotonic()
+    async def _generate(self, route: Route, incoming: Incoming, trace: Trace) -> None:
+        gateway = self._gateway
         body = await incoming.body()
-        protocol = self._gateway.pipeline.protocols[route.protocol]
+        protocol = gateway.pipeline.protocols[route.protocol]
         parsed = protocol.parse_request(body, _target(route, incoming))
-        check_model(incoming.principal, parsed.model)
+        trace.model, trace.stream = parsed.model, parsed.stream
+        self._keep_transcript(trace, incoming, body)
+        if not gateway.policy.rules.high_availability:
+            check_model(incoming.principal, parsed.model)
         call = Call(
-            id=incoming.id,
             protocol=protocol,
             parsed=parsed,
             principal=incoming.principal,
             strict=header(incoming.headers, b"dragoman-strict") == "true",
-            started=started,
+            trace=trace,
         )
+        session = parsed.session or _session(incoming.headers)
+        wish = Wish(parsed.model, session, parsed.previous, any_model=True)
+        plan = gateway.plan(trace.journey, wish, incoming.principal)
         watch = ClientWatch(incoming.receive, incoming.answer)
         try:
-            await self._gateway.pipeline.generate(
-                call,
-                self._gateway.routing,
-                incoming.answer,
-                fallback=self._gateway.policy.enable_fallback,
-            )
+            await gateway.pipeline.generate(call, plan, incoming.answer)
         finally:
             watch.stop()
 
-    async def _embed(self, route: Route, incoming: Incoming) -> SideAnswer:
+    async def _embed(self, route: Route, incoming: Incoming, trace: Trace) -> SideAnswer:
         codecs = self._embedding_codecs(route)
-        request = codecs.decode_request(await incoming.body(), _target(route, incoming))
-        check_model(incoming.principal, request.model)
-        return await self._gateway.side_calls.embed(
-            codecs, request, incoming.principal, self._gateway.routing
-        )
+        body = await incoming.body()
+        request = codecs.decode_request(body, _target(route, incoming))
+        plan = self._side_plan(request.model, incoming, trace, body)
+        return await self._gateway.side_calls.embed(codecs, request, trace.journey, plan)
 
     def _embedding_codecs(self, route: Route) -> EmbeddingCodecs:
         protocol = self._gateway.pipeline.protocols[route.protocol]
@@ -111,16 +143,44 @@ class Inference:
             raise NotFound(f"{protocol.title} has no embeddings.")
         return codecs
 
-    async def _count(self, route: Route, incoming: Incoming) -> SideAnswer:
+    async def _count(self, route: Route, incoming: Incoming, trace: Trace) -> SideAnswer:
         protocol = self._gateway.pipeline.protocols[route.protocol]
         if protocol.token_count is None:
             raise NotFound(f"{protocol.title} has no token count.")
         body = await incoming.body()
         request = protocol.token_count.decode_request(body, _target(route, incoming))
-        check_model(incoming.principal, request.model)
+        plan = self._side_plan(request.model, incoming, trace, body)
         return await self._gateway.side_calls.count_tokens(
-            protocol.token_count, request, protocol, incoming.principal, self._gateway.routing
+            protocol.token_count, request, protocol, trace.journey, plan
         )
+
+    def _side_plan(self, model: str, incoming: Incoming, trace: Trace, body: bytes) -> Plan:
+        trace.model = model
+        self._keep_transcript(trace, incoming, body)
+        check_model(incoming.principal, model)
+        return self._gateway.plan(trace.journey, Wish(model), incoming.principal)
+
+    def _keep_transcript(self, trace: Trace, incoming: Incoming, body: bytes) -> None:
+        if self._gateway.policy.log_prompts:
+            trace.body = body
+            incoming.answer.keep()
+
+    def _record(
+        self, trace: Trace, incoming: Incoming, error: GatewayError | None, *, left: bool
+    ) -> None:
+        answer = incoming.answer
+        if answer.kept:
+            trace.answer = bytes(answer.kept)
+        record = trace.record(
+            incoming.principal,
+            error,
+            status=answer.status if error is None else error.status,
+            left=left,
+            now=time.monotonic(),
+            unix_now=time.time(),
+        )
+        self._gateway.totals.count(record.outcome)
+        self._gateway.record(record)
 
     def _models(self, route: Route, incoming: Incoming) -> SideAnswer:
         scope = incoming.scope
@@ -148,6 +208,15 @@ def _visible(models: Models, principal: Principal) -> Models:
             )
         )
     }
+
+
+def _session(headers: RawHeaders) -> str:
+    """The conversation's name in a header, as Codex (``session_id``), opencode
+    (``x-session-affinity``) and others send it."""
+    for name, value in headers:
+        if name in _SESSION_HEADERS:
+            return value.decode("latin-1")[:200]
+    return ""
 
 
 def _target(route: Route, incoming: Incoming) -> Target:

@@ -8,6 +8,7 @@ import msgspec
 
 from dragoman import __version__
 from dragoman.engine.pipeline import JSON_HEADERS
+from dragoman.routing.fleet import LaneState
 from dragoman.server.answer import AsgiAnswer, Scope
 from dragoman.server.gateway import Gateway
 
@@ -49,12 +50,37 @@ def _about() -> dict[str, object]:
 
 
 def _health(gateway: Gateway) -> dict[str, object]:
+    """Liveness and, for people, how the channels do. ``status`` never depends on an upstream: an
+    orchestrator that restarted the gateway for a provider's outage would make two of it."""
+    lanes = [state for state in gateway.fleet.snapshot(gateway.dispatcher.clock()) if state.enabled]
     return {
         "status": "ok",
         "version": __version__,
         "uptime": round(time.monotonic() - gateway.started, 1),
-        "channels": sum(channel.enabled for channel in gateway.routing.channels),
+        "channels": len(lanes),
+        "healthy_channels": sum(lane.healthy for lane in lanes),
+        "active_requests": gateway.active - 1,  # not this one
+        "high_availability_mode": gateway.policy.rules.high_availability,
+        "lanes": [
+            {
+                "id": lane.channel_id,
+                "status": _word(lane),
+                "in_flight": lane.in_flight,
+                "waiting": lane.waiting,
+                "limit": lane.current_limit,
+            }
+            for lane in lanes
+        ],
     }
+
+
+def _word(lane: LaneState) -> str:
+    """A channel's health in one word; why is for the operator (admin API, request log)."""
+    if lane.healthy:
+        return "ok"
+    if any(credential.circuit != "closed" for credential in lane.credentials):
+        return "failing"
+    return "benched"
 
 
 async def _json(answer: AsgiAnswer, status: int, body: dict[str, object]) -> None:

@@ -34,6 +34,7 @@ from dragoman.protocols.anthropic_messages.types import (
     PROTOCOL_ID,
     FormatIn,
     MessageIn,
+    MetadataIn,
     RequestIn,
     field_names,
     leftovers,
@@ -76,7 +77,14 @@ def parse_request(body: bytes, target: Target) -> Parsed:
         include_usage=True,
         max_output_tokens=wire.max_tokens,
         target=target,
+        session=_session(wire.metadata),
     )
+
+
+def _session(metadata: MetadataIn | None) -> str:
+    """Claude Code puts its session into the user's id; a mere user has many conversations."""
+    user = metadata.user_id if metadata is not None else None
+    return user if user and "session" in user else ""
 
 
 def decode_request(parsed: Parsed) -> Request:

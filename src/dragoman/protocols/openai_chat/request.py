@@ -65,6 +65,7 @@ def parse_request(body: bytes, target: Target) -> Parsed:
         include_usage=bool(wire.stream_options and wire.stream_options.include_usage),
         max_output_tokens=wire.max_tokens if limit is None else limit,
         target=target,
+        session=wire.prompt_cache_key or "",
     )
 
 

@@ -207,6 +207,7 @@ class ChatRequest(msgspec.Struct):
     user: str | None = None
     metadata: dict[str, msgspec.Raw] | None = None
     store: bool | None = None
+    prompt_cache_key: str | None = None
     tools: list[Tool] | None = None
     tool_choice: NamedToolChoice | str | None = None
     functions: list[Function] | None = None

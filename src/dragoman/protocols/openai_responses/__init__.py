@@ -46,5 +46,6 @@ PROTOCOL = Protocol(
     decode_error=decode_error,
     repeat_request=repeat_request,
     stream_relay=_relay,
+    keeps_answers=True,
     token_count=TOKEN_COUNT,
 )

@@ -101,6 +101,8 @@ def parse_request(body: bytes, target: Target) -> Parsed:
         include_usage=True,
         max_output_tokens=wire.max_output_tokens,
         target=target,
+        session=wire.prompt_cache_key or "",
+        previous=wire.previous_response_id or "",
     )
 
 

@@ -82,7 +82,6 @@ _STATUS_OF_MINIMAX = {
 }
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_TOKEN = re.compile(r"[\w*+/=-]{16,}")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -152,8 +151,7 @@ def _choose(
     """The error for a status, unless ``code`` says more."""
     message = message or f"The upstream answered with HTTP status {status}."
     if code in _CREDENTIAL_CODES or status in (401, 402, 403):
-        # Servers are known to quote the key they refuse.
-        return UpstreamRefusedCredential(_TOKEN.sub("***", message), upstream_status=status)
+        return UpstreamRefusedCredential(message, upstream_status=status)
     if code in _MODEL_CODES:
         return UpstreamModelMissing(message, upstream_status=status, param=param)
     error = from_upstream_status(status, message, code=code, retry_after=retry_after)

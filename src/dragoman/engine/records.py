@@ -1,0 +1,101 @@
+"""What the request log is told of a request when it is over."""
+
+from __future__ import annotations
+
+from dragoman.canonical.errors import GatewayError
+from dragoman.canonical.notes import Note
+from dragoman.canonical.usage import Usage
+from dragoman.engine.journey import Journey
+from dragoman.governance.principal import Principal
+from dragoman.governance.record import RequestRecord, Transcript
+
+CLIENT_LEFT = 499
+"""The status nginx logs for a client that closed the connection; nobody receives it."""
+
+
+class Trace:
+    """What is known of a request while it is under way; filled in by whoever learns something."""
+
+    __slots__ = (
+        "answer",
+        "body",
+        "first_content",
+        "journey",
+        "model",
+        "notes",
+        "operation",
+        "response_model",
+        "stream",
+        "usage",
+    )
+
+    def __init__(self, journey: Journey, operation: str) -> None:
+        self.journey = journey
+        self.operation = operation
+        self.model = ""
+        self.stream = False
+        self.response_model = ""
+        self.first_content: float | None = None
+        self.notes: list[Note] = []
+        self.usage: Usage | None = None
+        self.body: bytes | None = None
+        self.answer: bytes = b""
+
+    def record(
+        self,
+        principal: Principal,
+        error: GatewayError | None,
+        *,
+        status: int,
+        left: bool,
+        now: float,
+        unix_now: float,
+    ) -> RequestRecord:
+        """The finished record. ``error`` is what the client was told instead of an answer; ``status``
+        what it got; ``now`` monotonic seconds."""
+        journey = self.journey
+        attempts = journey.attempts
+        last = attempts[-1] if attempts else None
+        seconds = now - journey.started
+        first = self.first_content
+        broken = last.error if last is not None and journey.committed else None
+        told = error or broken
+        return RequestRecord(
+            id=journey.id,
+            started_at=unix_now - seconds,
+            operation=self.operation,
+            protocol=journey.protocol,
+            model=self.model,
+            stream=self.stream,
+            key_id=principal.key_id,
+            key_name=principal.name,
+            status=CLIENT_LEFT if left else status,
+            outcome=_outcome(error, broken, left=left, status=status),
+            error=None if told is None else told.message,
+            code=None if told is None else told.code,
+            channel_id=None if last is None else last.channel.id,
+            channel=None if last is None else last.channel.name,
+            response_model=self.response_model,
+            queued_ms=round(journey.queued * 1000, 3),
+            first_content_ms=None if first is None else round((first - journey.started) * 1000, 3),
+            duration_ms=round(seconds * 1000, 3),
+            strategy="" if journey.plan is None else journey.plan.order.strategy,
+            affinity="" if journey.plan is None else journey.plan.affinity,
+            tried=journey.tried(),
+            skipped=journey.skipped(),
+            notes=tuple(self.notes),
+            usage=self.usage,
+            transcript=None
+            if self.body is None
+            else Transcript(request=self.body, answer=self.answer),
+        )
+
+
+def _outcome(
+    error: GatewayError | None, broken: GatewayError | None, *, left: bool, status: int
+) -> str:
+    if left:
+        return "left"
+    if broken is not None:
+        return "broken"
+    return "error" if error is not None or status >= 400 else "ok"

@@ -1,0 +1,349 @@
+"""The live state of every channel: places, circuits, benches, response times.
+
+It outlives changes of the configuration: a channel that is edited keeps its requests under way, and
+one whose priority changed is not forgiven an outage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from dragoman.canonical.errors import GatewayError
+from dragoman.canonical.secret import Secret
+from dragoman.routing.channel import Channel
+from dragoman.routing.circuit import Circuit
+from dragoman.routing.concurrency import Limiter
+from dragoman.routing.cooldown import EVERY_MODEL, Cooldowns
+from dragoman.routing.verdict import Verdict, judge
+
+CREDENTIAL_BENCH_SECONDS = 300.0
+"""How long a refused credential is left alone; the operator may have paid the bill by then."""
+MODEL_BENCH_SECONDS = 300.0
+_LATENCY_WEIGHT = 0.2
+_LATENCY_LASTS = 60.0
+
+Told = Callable[[Channel, str], None]
+"""Hears of a change in a channel's health that an operator should see: (channel, what)."""
+
+
+class Credential:
+    """One of a channel's credentials with its health; ``number`` counts from 1, 0 stands for a
+    channel without any."""
+
+    __slots__ = ("circuit", "cooldowns", "number", "secret")
+
+    def __init__(self, secret: Secret | None, number: int) -> None:
+        self.secret = secret
+        self.number = number
+        self.circuit = Circuit()
+        self.cooldowns = Cooldowns()
+
+    def obstacle(self, model: str, now: float) -> str | None:
+        """Why a request for ``model`` should rather go elsewhere; None if nothing is wrong."""
+        seconds, reason = self.cooldowns.left(model, now)
+        if seconds:
+            return f"{reason}, for {seconds:.0f} s more"
+        if not self.circuit.allows(now):
+            seconds = self.circuit.opens_again(now)
+            return f"circuit open for {seconds:.0f} s more" if seconds else "being probed"
+        return None
+
+    def well(self, now: float) -> bool:
+        """Nothing is wrong with it as a whole."""
+        return self.circuit.closed and not self.cooldowns.left(EVERY_MODEL, now)[0]
+
+    def rest(self, model: str, now: float) -> float:
+        """Seconds until it is worth another try."""
+        return max(self.cooldowns.left(model, now)[0], self.circuit.opens_again(now))
+
+
+class Lane:
+    """One channel's live state. All times are monotonic seconds."""
+
+    def __init__(self, channel: Channel, told: Told) -> None:
+        self.channel = channel
+        self.limiter = Limiter(channel)
+        self.credentials = _credentials(channel, ())
+        self.requests = 0
+        self.errors = 0
+        self.last_error = ""
+        self._told = told
+        self._turn = 0
+        self._latency: float | None = None
+        self._measured = 0.0
+
+    def configure(self, channel: Channel) -> None:
+        """Take over a changed channel; what was learned of another address is forgotten."""
+        before, self.channel = self.channel, channel
+        if channel == before:
+            return
+        moved = (channel.endpoints, channel.proxy_url) != (before.endpoints, before.proxy_url)
+        kept: Iterable[Credential] = () if moved else self.credentials
+        self.credentials = _credentials(channel, kept)
+        if moved:
+            self._latency = None
+        self.limiter.configure(channel)
+
+    def next_credential(
+        self, model: str, now: float, tried: frozenset[int] | set[int], first: int | None = None
+    ) -> tuple[Credential | None, str]:
+        """(a credential nothing is wrong with, "") or (None, why there is none).
+
+        They take turns; ``first`` (a number) goes first if it is well. ``tried`` are left out.
+        """
+        credentials = self.credentials
+        count = len(credentials)
+        start = self._turn
+        if first is not None:
+            start = next((i for i, one in enumerate(credentials) if one.number == first), start)
+        why = ""
+        for step in range(count):
+            index = (start + step) % count
+            credential = credentials[index]
+            if credential.number in tried:
+                continue
+            obstacle = credential.obstacle(model, now)
+            if obstacle is None:
+                if first is None:
+                    self._turn = (index + 1) % count
+                return credential, ""
+            why = obstacle if count == 1 else f"credential {credential.number}: {obstacle}"
+        return None, why or "tried already"
+
+    def least_bad(
+        self, model: str, now: float, tried: frozenset[int] | set[int]
+    ) -> Credential | None:
+        """The untried credential that is worth another try first."""
+        untried = [one for one in self.credentials if one.number not in tried]
+        return min(untried, key=lambda one: one.rest(model, now)) if untried else None
+
+    def latency(self, now: float) -> float | None:
+        """Smoothed seconds to the first content; None if not measured within the last minute."""
+        if self._latency is None or now - self._measured > _LATENCY_LASTS:
+            return None
+        return self._latency
+
+    def responded(self, seconds: float, now: float) -> None:
+        """The first content of an answer came after ``seconds``."""
+        known = self.latency(now)
+        self._latency = seconds if known is None else known + _LATENCY_WEIGHT * (seconds - known)
+        self._measured = now
+
+    def settle(
+        self,
+        credential: Credential,
+        model: str,
+        error: GatewayError | None,
+        *,
+        seconds: float,
+        now: float,
+    ) -> Verdict:
+        """Draw the conclusions from an attempt at ``model`` that took ``seconds``."""
+        verdict = judge(error)
+        if verdict is Verdict.UNTOUCHED:
+            return verdict
+        self.requests += 1
+        if error is None:
+            credential.circuit.succeeded(now)
+            credential.cooldowns.recovered(model)
+            self.limiter.sample(seconds, error=False, now=now)
+            return verdict
+        self.errors += 1
+        self.last_error = error.message
+        self._conclude(verdict, credential, model, error, now)
+        if verdict in (Verdict.RATE_LIMITED, Verdict.FAILURE):
+            self.limiter.sample(seconds, error=True, now=now)
+        elif verdict is Verdict.ALIVE:
+            self.limiter.sample(seconds, error=False, now=now)
+        return verdict
+
+    def exhausted(self, credential: Credential, model: str, seconds: float, now: float) -> None:
+        """The upstream's headers say that it will take nothing more for ``seconds``."""
+        credential.cooldowns.bench(model, seconds, now, "rate limit used up")
+
+    def probed(self, credential: Credential, error: GatewayError | None, now: float) -> None:
+        """Draw the conclusions from a check that was no client's request.
+
+        That the upstream lists its models proves the credential; whether it answers again is for
+        the next request to find out, which need not wait any longer.
+        """
+        if error is None:
+            if not credential.well(now):
+                self._told(self.channel, f"{_which(self, credential)} is worth another try")
+            credential.circuit.half_open(now)
+            credential.cooldowns.recovered(EVERY_MODEL)
+        elif judge(error) is Verdict.FAILURE:
+            credential.circuit.failed(now)
+        elif judge(error) is Verdict.CREDENTIAL:
+            self._conclude(Verdict.CREDENTIAL, credential, EVERY_MODEL, error, now)
+
+    def reset(self) -> None:
+        """End every bench and close every circuit."""
+        for credential in self.credentials:
+            credential.circuit.reset()
+            credential.cooldowns.reset()
+
+    def _conclude(
+        self, verdict: Verdict, credential: Credential, model: str, error: GatewayError, now: float
+    ) -> None:
+        circuit, cooldowns = credential.circuit, credential.cooldowns
+        which = _which(self, credential)
+        if verdict is Verdict.FAILURE:
+            was_closed = circuit.closed
+            # A dead address is dead for all its credentials.
+            opened = [one.circuit.failed(now) for one in self.credentials]
+            if was_closed and any(opened):
+                self._told(self.channel, f"failing; left alone for 30 s ({error.message})")
+            if error.retry_after:
+                cooldowns.bench(EVERY_MODEL, error.retry_after, now, "overloaded")
+            return
+        if verdict is Verdict.CREDENTIAL:
+            circuit.abandon()
+            reason = "credential refused"
+            cooldowns.refused(EVERY_MODEL, CREDENTIAL_BENCH_SECONDS, now, reason)
+            self._told(self.channel, f"{which} is refused by the provider ({error.message})")
+            return
+        if verdict is Verdict.RATE_LIMITED:
+            circuit.abandon()
+            seconds = cooldowns.refused(model, error.retry_after, now, "rate limited")
+            self._told(self.channel, f"{which} is rate limited for '{model}', {seconds:.0f} s")
+            return
+        circuit.succeeded(now)
+        if verdict is Verdict.MODEL_MISSING:
+            for one in self.credentials:
+                one.cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "model missing")
+        elif verdict is Verdict.NO_ACCESS:
+            cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "no access to the model")
+
+    def snapshot(self, now: float) -> LaneState:
+        """What an operator may see of it."""
+        limiter = self.limiter
+        return LaneState(
+            channel_id=self.channel.id,
+            name=self.channel.name,
+            enabled=self.channel.enabled,
+            priority=self.channel.priority,
+            mode="adaptive" if limiter.adaptive else "fixed",
+            current_limit=limiter.limit,
+            in_flight=limiter.in_flight,
+            waiting=limiter.waiting,
+            avg_response_time=round(limiter.mean_seconds, 3),
+            error_rate=round(limiter.error_rate, 4),
+            sample_count=limiter.samples,
+            total_requests=self.requests,
+            total_errors=self.errors,
+            time_to_first_content=self.latency(now),
+            last_error=self.last_error,
+            credentials=[
+                CredentialState(
+                    number=one.number,
+                    circuit=one.circuit.state(now),
+                    opens_again=round(one.circuit.opens_again(now), 1),
+                    benches=[
+                        Bench(model=model, seconds=round(seconds, 1), reason=reason)
+                        for model, seconds, reason in one.cooldowns.listed(now)
+                    ],
+                )
+                for one in self.credentials
+            ],
+        )
+
+
+class Bench(msgspec.Struct, kw_only=True, frozen=True):
+    """A bench that holds; an empty ``model`` means all."""
+
+    model: str
+    seconds: float
+    reason: str
+
+
+class CredentialState(msgspec.Struct, kw_only=True, frozen=True):
+    """A credential's health; ``number`` counts from 1, 0 for a channel without credentials."""
+
+    number: int
+    circuit: str
+    opens_again: float
+    benches: list[Bench]
+
+    @property
+    def well(self) -> bool:
+        """Nothing is wrong with it as a whole."""
+        return self.circuit == "closed" and not any(bench.model == "" for bench in self.benches)
+
+
+class LaneState(msgspec.Struct, kw_only=True, frozen=True):
+    """A channel's statistics and health. Times are seconds."""
+
+    channel_id: int
+    name: str
+    enabled: bool
+    priority: int
+    mode: str
+    current_limit: int
+    in_flight: int
+    waiting: int
+    avg_response_time: float
+    error_rate: float
+    sample_count: int
+    total_requests: int
+    total_errors: int
+    time_to_first_content: float | None
+    last_error: str
+    credentials: list[CredentialState]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether at least one of its credentials is well."""
+        return any(credential.well for credential in self.credentials)
+
+
+class Fleet:
+    """Every lane by its channel's id."""
+
+    def __init__(self, told: Told = lambda channel, what: None) -> None:
+        self._lanes: dict[int, Lane] = {}
+        self._told = told
+
+    def configure(self, channels: Iterable[Channel]) -> None:
+        """Take over a new configuration; lanes of channels that are gone are forgotten, though
+        requests under way keep theirs."""
+        before = self._lanes
+        self._lanes = {}
+        for channel in channels:
+            lane = before.get(channel.id)
+            if lane is None:
+                lane = Lane(channel, self._told)
+            else:
+                lane.configure(channel)
+            self._lanes[channel.id] = lane
+
+    def lane(self, channel_id: int) -> Lane:
+        """One lane. Raises KeyError."""
+        return self._lanes[channel_id]
+
+    def lanes(self) -> list[Lane]:
+        """All of them, in the order of the configuration."""
+        return list(self._lanes.values())
+
+    def snapshot(self, now: float) -> list[LaneState]:
+        """What an operator may see of all."""
+        return [lane.snapshot(now) for lane in self._lanes.values()]
+
+
+def _credentials(channel: Channel, known: Iterable[Credential]) -> list[Credential]:
+    """One Credential each; those whose secret is known keep their health."""
+    if not channel.credentials:
+        return [next((one for one in known if one.secret is None), Credential(None, 0))]
+    by_secret = {one.secret: one for one in known}
+    listed = []
+    for number, secret in enumerate(channel.credentials, start=1):
+        credential = by_secret.get(secret) or Credential(secret, number)
+        credential.number = number
+        listed.append(credential)
+    return listed
+
+
+def _which(lane: Lane, credential: Credential) -> str:
+    return "the credential" if len(lane.credentials) < 2 else f"credential {credential.number}"
