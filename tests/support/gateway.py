@@ -60,7 +60,8 @@ def configuration(upstream_url: str, extra_models: Sequence[str] = ()) -> dict[s
                 "models": sorted(aliases),
                 "aliases": aliases,
                 "timeout": 3,
-                "cooldown_seconds": 0,
+                "max_concurrency": 1000,  # adaptive mode begins with one request at a time
+                "max_retries": 0,
             }
         )
         tokens.append(
@@ -77,30 +78,43 @@ def configuration(upstream_url: str, extra_models: Sequence[str] = ()) -> dict[s
 class Gateway:
     """A context manager; ``url`` answers once it is entered, ``logs()`` is what it wrote."""
 
-    def __init__(self, config: Mapping[str, Any], arguments: Sequence[str] = ()) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None,
+        arguments: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Without ``config`` the database is all it has. ``environ`` is added to the few variables
+        that a gateway under test inherits."""
+        self.config: Mapping[str, Any] = config or {}
+        self._has_file = config is not None
         self._arguments = list(arguments)
+        self._environ = dict(environ or {})
         self._folder = tempfile.TemporaryDirectory(prefix="dragoman-test-")
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Gateway:
+        if self._has_file:
+            self.rewrite(self.config)
+        self._start()
+        return self
+
+    def _start(self) -> None:
         folder = Path(self._folder.name)
-        config = folder / "config.json"
-        config.write_text(json.dumps(self._config), encoding="utf-8")
+        config = ("--config", str(folder / "config.json")) if self._has_file else ()
         command = [
-            *(sys.executable, "-m", "dragoman", "serve", "--config", str(config)),
+            *(sys.executable, "-m", "dragoman", "serve", *config),
             *("--host", "127.0.0.1", "--port", str(self.port)),
             *("--data-dir", str(folder / "data"), *self._arguments),
         ]
-        with (folder / "log").open("wb") as log:
+        with (folder / "log").open("ab") as log:
             # Not the developer's keys, and not a .env that lies about.
             self._process = subprocess.Popen(
-                command, cwd=folder, env=_environment(), stdout=log, stderr=log
+                command, cwd=folder, env=_environment() | self._environ, stdout=log, stderr=log
             )
         self._wait_until_ready()
-        return self
 
     def __exit__(
         self,
@@ -116,6 +130,18 @@ class Gateway:
         """The process id."""
         assert self._process is not None
         return self._process.pid
+
+    def rewrite(self, config: Mapping[str, Any]) -> None:
+        """Replace the configuration file at one stroke; the gateway notices within two seconds."""
+        self.config = config
+        written = Path(self._folder.name) / "config.json.new"
+        written.write_text(json.dumps(config), encoding="utf-8")
+        written.replace(written.with_suffix(""))
+
+    def restart(self) -> None:
+        """End it and start it again on the same data."""
+        self.stop()
+        self._start()
 
     def stop(self) -> int:
         """Ask it to end, wait, and return its exit code; it is killed after ten seconds."""

@@ -3,13 +3,23 @@
 aiohttp was chosen by measurement (``docs/performance.md``) and because it closes an upstream request
 cleanly when the task that waits for it is cancelled. Redirects are never followed (a provider's key
 must not travel on) and the environment's proxy variables are ignored.
+
+A proxy is used for whatever is sent with it, loopback upstreams included: there is no list of
+exceptions, and no way back to a direct connection if it fails. Only ``demo:`` channels, which never
+leave the process, have none.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import functools
 import ssl
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from dragoman.canonical.errors import (
     UpstreamBroken,
@@ -18,14 +28,19 @@ from dragoman.canonical.errors import (
     UpstreamUnreachable,
 )
 from dragoman.canonical.secret import Secret
-from dragoman.engine import local
+from dragoman.engine import local, proxies
+from dragoman.engine.proxies import Proxy, Way, Ways
 from dragoman.engine.reply import Deadlines, Exchange, UpstreamReply
+from dragoman.routing.verdict import DISCONNECTED
 from dragoman.wire.http import HttpRequest
+
+if TYPE_CHECKING:
+    from aiohttp.tracing import Trace
 
 USER_AGENT = "dragoman"
 _KEEP_ALIVE_SECONDS = 30.0
-DISCONNECTED = "upstream_disconnected"
-"""Error code of a kept-alive connection that the upstream closed as we used it."""
+_DISCONNECTED_ERRNOS = (errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE)
+_TLS_FAILED = "TLS with the upstream failed: certificate or protocol."
 
 
 class _NetworkReply(UpstreamReply):
@@ -52,32 +67,33 @@ class _NetworkReply(UpstreamReply):
 class NetworkExchange(Exchange):
     """One request over the network; leaving the block early closes the connection."""
 
+    _proxy: str | None = None
+    _proxy_headers: Mapping[str, str] | None = None
+
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        request: HttpRequest,
-        deadlines: Deadlines,
-        proxy: Secret | None,
+        self, session: aiohttp.ClientSession | None, request: HttpRequest, deadlines: Deadlines
     ) -> None:
         super().__init__(deadlines)
         self._session = session
         self._request = request
-        self._proxy = proxy
+        self._headers: Mapping[str, str] = request.headers
         self._response: aiohttp.ClientResponse | None = None
 
     async def open(self) -> UpstreamReply:
         request = self._request
+        assert self._session is not None
         try:
             response = await self._session.request(
                 request.method,
                 request.url,
                 data=request.body or None,
-                headers=request.headers,
+                headers=self._headers,
                 allow_redirects=False,
-                proxy=self._proxy.reveal() if self._proxy else None,
+                proxy=self._proxy,
+                proxy_headers=self._proxy_headers,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unreachable(error) from None
+            raise self._failure(error) from None
         self._response = response
         return _NetworkReply(response, self)
 
@@ -88,15 +104,70 @@ class NetworkExchange(Exchange):
             else:
                 self._response.close()
 
+    def _failure(self, error: Exception) -> UpstreamError:
+        return _unreachable(error)
+
+
+class ProxiedExchange(NetworkExchange):
+    """The same through a proxy."""
+
+    def __init__(
+        self,
+        ways: Ways[aiohttp.ClientSession],
+        url: Secret,
+        request: HttpRequest,
+        deadlines: Deadlines,
+    ) -> None:
+        super().__init__(None, request, deadlines)
+        self._ways = ways
+        self._url = url
+        self._way: Way[aiohttp.ClientSession] | None = None
+
+    async def open(self) -> UpstreamReply:
+        way = self._way = self._ways.take(self._url)
+        self._session = way.session
+        if way.proxy.is_socks:
+            return await super().open()
+        self._proxy = way.proxy.url
+        if self._request.url[:6].lower() == "https:":  # only CONNECT is for the proxy's eyes
+            self._proxy_headers = way.proxy.headers()
+            return await super().open()
+        self._headers = {**self._headers, **way.proxy.headers()}
+        reply = await super().open()
+        if reply.status == 407:
+            raise proxies.refused_credentials(way.proxy)
+        return reply
+
+    def close(self, *, clean: bool) -> None:
+        super().close(clean=clean)
+        if self._way is not None:
+            self._ways.give_back(self._way)
+            self._way = None
+
+    def _failure(self, error: Exception) -> UpstreamError:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return proxies.timed_out()
+        return super()._failure(error)
+
 
 class Transport:
-    """The connection pool, shared by all requests (aiohttp keys it by host and proxy)."""
+    """The connection pools, shared by all requests."""
 
-    def __init__(self, *, connect_timeout: float = 5.0, tls: ssl.SSLContext | None = None) -> None:
-        """``tls`` replaces the system's certificate store (tests, private authorities)."""
+    def __init__(
+        self,
+        *,
+        connect_timeout: float = 5.0,
+        tls: ssl.SSLContext | None = None,
+        proxy_idle: float = 60.0,
+    ) -> None:
+        """``connect_timeout`` (seconds) is for everything until the request can be sent: name, TCP,
+        proxy, TLS. ``tls`` replaces the system's certificate store (tests, private authorities).
+        What is held for a proxy is closed when it has been idle for ``proxy_idle`` seconds."""
         self._connect_timeout = connect_timeout
         self._tls = tls
+        self._system_tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._ways = Ways(self._open_proxied_session, proxy_idle)
 
     def exchange(
         self, request: HttpRequest, deadlines: Deadlines, proxy: Secret | None = None
@@ -104,10 +175,13 @@ class Transport:
         """Prepare one request; ``async with`` it to send it and get the reply."""
         if request.url.startswith(local.SCHEME):
             return local.LocalExchange(request, deadlines)
-        return NetworkExchange(self._open_session(), request, deadlines, proxy)
+        if proxy is not None:
+            return ProxiedExchange(self._ways, proxy, request, deadlines)
+        return NetworkExchange(self._open_session(), request, deadlines)
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._ways.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -115,20 +189,120 @@ class Transport:
     def _open_session(self) -> aiohttp.ClientSession:
         # Made on first use, because aiohttp wants a running loop.
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0,
-                    keepalive_timeout=_KEEP_ALIVE_SECONDS,
-                    ssl=self._tls if self._tls is not None else True,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
-                headers={"user-agent": USER_AGENT, "accept-encoding": "gzip, deflate, br"},
-                skip_auto_headers=("content-type", "accept"),
-                trust_env=False,
-                read_bufsize=2**16,
-            )
+            self._session = self._session_over(_Connector(**self._tcp_options()))
         return self._session
+
+    def _open_proxied_session(self, proxy: Proxy) -> aiohttp.ClientSession:
+        if proxy.is_socks:
+            return self._session_over(_SocksConnector(proxy, self._tls_through_socks()))
+        return self._session_over(_HttpProxyConnector(proxy, **self._tcp_options()))
+
+    def _tcp_options(self) -> dict[str, Any]:
+        return {
+            "limit": 0,
+            "keepalive_timeout": _KEEP_ALIVE_SECONDS,
+            "ssl": self._tls if self._tls is not None else True,
+        }
+
+    def _tls_through_socks(self) -> ssl.SSLContext:
+        if self._tls is not None:
+            return self._tls
+        if self._system_tls is None:
+            self._system_tls = ssl.create_default_context()
+            self._system_tls.set_alpn_protocols(["http/1.1"])
+        return self._system_tls
+
+    def _session_over(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
+            headers={"user-agent": USER_AGENT, "accept-encoding": "gzip, deflate, br"},
+            skip_auto_headers=("content-type", "accept"),
+            trust_env=False,
+            read_bufsize=2**16,
+        )
+
+
+class _Connection(ResponseHandler):
+    """Closes at once when told to.
+
+    aiohttp would send what it still holds of the request, then await the upstream's goodbye in TLS,
+    which one that is busy generating need not say for 30 seconds.
+    """
+
+    def close(self) -> None:
+        self.abort()
+
+
+def _connections(loop: asyncio.AbstractEventLoop) -> functools.partial[ResponseHandler]:
+    kind: type[ResponseHandler] = _Connection
+    return functools.partial(kind, loop=loop)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Direct connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = _connections(self._loop)
+
+
+class _HttpProxyConnector(_Connector):
+    """Connections through an HTTP proxy; tells its failures from the upstream's."""
+
+    def __init__(self, proxy: Proxy, **options: Any) -> None:
+        super().__init__(**options)
+        self._proxy = proxy
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the overridden method's
+    ) -> ResponseHandler:
+        try:
+            return await super()._create_connection(req, traces, timeout)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _proxy_failure(error, self._proxy) from None
+
+
+class _SocksConnector(aiohttp.BaseConnector):
+    """Connections through a SOCKS proxy.
+
+    Not aiohttp-socks: there a cancelled TLS handshake waits for ever outside uvloop, and a proxy that
+    hangs up raises EOFError (``docs/decisions/0007``).
+    """
+
+    def __init__(self, proxy: Proxy, tls: ssl.SSLContext) -> None:
+        super().__init__(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS)
+        self._factory = _connections(self._loop)
+        self._proxy = proxy
+        self._tls = tls
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the overridden method's
+    ) -> ResponseHandler:
+        host, port = req.url.raw_host, req.url.port
+        assert host is not None
+        assert port is not None
+        connected = await proxies.connect_through_socks(self._proxy, host, port)
+        try:
+            protocol: ResponseHandler
+            _, protocol = await self._loop.create_connection(
+                self._factory,
+                sock=connected,
+                ssl=self._tls if req.is_ssl() else None,
+                server_hostname=host.rstrip(".") if req.is_ssl() else None,
+            )
+        except ssl.SSLError:
+            raise UpstreamUnreachable(_TLS_FAILED) from None
+        except OSError as error:
+            raise _broken_by_proxy(error) from None
+        return protocol
 
 
 def _unreachable(error: Exception) -> UpstreamError:
@@ -137,23 +311,59 @@ def _unreachable(error: Exception) -> UpstreamError:
         case aiohttp.ClientConnectorDNSError():
             return UpstreamUnreachable("The upstream's host name is unknown (DNS).")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return UpstreamUnreachable("TLS with the upstream failed: certificate or protocol.")
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return UpstreamUnreachable("The proxy on the way to the upstream failed.")
+            return UpstreamUnreachable(_TLS_FAILED)
         case aiohttp.ServerTimeoutError():
             return UpstreamUnreachable("The upstream did not accept a connection in time.")
         case aiohttp.ClientConnectorError():
             return UpstreamUnreachable("The upstream refused the connection.")
         case aiohttp.ServerDisconnectedError():
-            return UpstreamFailed(
-                "The upstream closed the connection without an answer.", code=DISCONNECTED
-            )
+            return _disconnected()
+        case aiohttp.ClientOSError(errno=number) if number in _DISCONNECTED_ERRNOS:
+            return _disconnected()
+        case aiohttp.ClientConnectionResetError():  # aiohttp's own, which has no number
+            return _disconnected()
         case aiohttp.InvalidURL():
             return UpstreamUnreachable("The channel's base URL is not a valid address.")
         case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
             return UpstreamBroken("The upstream did not answer in valid HTTP.")
         case _:
             return UpstreamFailed(f"The connection to the upstream broke ({type(error).__name__}).")
+
+
+def _disconnected() -> UpstreamFailed:
+    return UpstreamFailed(
+        "The upstream closed the connection without an answer.", code=DISCONNECTED
+    )
+
+
+def _proxy_failure(error: Exception, proxy: Proxy) -> UpstreamUnreachable:
+    """The same for what went wrong before an HTTP proxy had made the connection."""
+    match error:
+        case aiohttp.ClientHttpProxyError(status=407):
+            return proxies.refused_credentials(proxy)
+        case aiohttp.ClientHttpProxyError():
+            return proxies.failed(f"did not connect (HTTP {error.status})")
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            if (error.host, error.port) != (proxy.host, proxy.port):
+                return UpstreamUnreachable(_TLS_FAILED)
+            return proxies.failed("failed in TLS: certificate or protocol")
+        case aiohttp.ClientConnectionError(__cause__=TypeError()):
+            # How older CPythons fail when the inner one of two TLS handshakes does (gh-113214).
+            return UpstreamUnreachable(_TLS_FAILED)
+        case aiohttp.ClientConnectorDNSError():
+            return proxies.unknown_name()
+        case aiohttp.ClientProxyConnectionError():
+            return proxies.refused_connection()
+        case aiohttp.ServerDisconnectedError():
+            return proxies.closed_handshake(proxy)
+        case aiohttp.ClientResponseError():
+            return proxies.failed("did not answer as an HTTP proxy; check the scheme of its URL")
+        case _:
+            return _broken_by_proxy(error)
+
+
+def _broken_by_proxy(error: Exception) -> UpstreamUnreachable:
+    return proxies.failed(f"broke the connection off ({type(error).__name__})")
 
 
 def _broken_body(error: Exception) -> UpstreamError:
