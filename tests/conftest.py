@@ -9,7 +9,10 @@ import hypothesis
 import pytest
 
 from tests.live.cells import IMPOSSIBLE
+from tests.live.faults_cells import SETTINGS
 from tests.rows import REQUIREMENTS, read_rows
+from tests.support.fault_report import FaultReport
+from tests.support.faults.table import FAULTS
 from tests.support.matrix_report import MatrixReport
 from tests.support.upstream import StandIn
 
@@ -27,8 +30,10 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the pair matrix be printed at the end."""
+    """Let the pair matrix and the fault table be printed at the end."""
     config.pluginmanager.register(MatrixReport(IMPOSSIBLE))
+    rows = [fault.title for fault in FAULTS]
+    config.pluginmanager.register(FaultReport(rows, SETTINGS))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

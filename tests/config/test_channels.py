@@ -133,7 +133,7 @@ def test_everything_else_is_carried_over() -> None:
         name="it",
         provider="acme",
         endpoints=made.endpoints,
-        credential=Secret("sk-x"),
+        credentials=(Secret("sk-x"),),
         credential_header="x-acme",
         models=("m",),
         aliases={"public": "upstream"},

@@ -44,7 +44,10 @@ def test_listen_and_port_are_honoured_and_ours_win() -> None:
 
 def test_every_setting_has_a_variable() -> None:
     texts = {"default_timeout": "7.5", "cors_origins": "https://a.b, http://c:1"}
-    texts |= {"host": "::1", "port": "81", "log_level": "DEBUG"}
+    texts |= {"host": "::1", "port": "81", "log_level": "DEBUG", "strategy": "Least_Busy"}
+    texts |= {"strategies": "gpt-*=least_busy, claude-*=lowest_latency", "queue_limit": "5"}
+    texts |= {"queue_seconds": "1.5", "probe_seconds": "60", "request_log_limit": "0"}
+    texts |= {"request_log_days": "7", "log_prompts": "True", "model_list_seconds": "60"}
     variables = {f"DRAGOMAN_{name.upper()}": texts.get(name, "False") for name in SETTINGS}
     found = msgspec.structs.replace(Settings(), **read(variables, CATALOG).settings)
     assert found == Settings(
@@ -58,8 +61,37 @@ def test_every_setting_has_a_variable() -> None:
         log_level="debug",
         default_timeout=7.5,
         cors_origins=("https://a.b", "http://c:1"),
+        strategy="least_busy",
+        strategies={"gpt-*": "least_busy", "claude-*": "lowest_latency"},
+        session_affinity=False,
+        queue_limit=5,
+        queue_seconds=1.5,
+        probe_seconds=60.0,
+        model_list_seconds=60.0,
+        request_log_limit=0,
+        request_log_days=7.0,
+        log_prompts=True,
     )
     assert environment.unknown_variables(variables) == []
+
+
+def test_where_each_setting_comes_from_is_kept() -> None:
+    found = read({"PORT": "1", "DRAGOMAN_HOST": "b", "LISTEN": "a"}, CATALOG)
+    assert found.variables == {"host": "DRAGOMAN_HOST", "port": "PORT"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("gpt-*", "", "PATTERN=VALUE"),
+        ("gpt-*=best", ".gpt-*", "must be one of"),
+        ("=least_busy", "", "must not be empty"),
+    ],
+)
+def test_patterns_that_cannot_be_meant_are_refused(text: str, place: str, words: str) -> None:
+    ((path, message),) = refused(DRAGOMAN_STRATEGIES=text).items()
+    assert path == f"DRAGOMAN_STRATEGIES{place}"
+    assert words in message
 
 
 @pytest.mark.row("S0-40")
@@ -127,10 +159,21 @@ def test_a_key_that_everybody_knows_is_refused(key: str) -> None:
     assert set(refused(API_KEY=key)) == {"API_KEY"}
 
 
-def test_an_own_key_is_taken() -> None:
-    key = read({"API_KEY": OWN_KEY}, CATALOG).key
+@pytest.mark.parametrize("name", ["API_KEY", "DRAGOMAN_ADMIN_KEY"])
+def test_an_own_key_is_taken_if_it_is_good_enough(name: str) -> None:
+    found = read({name: OWN_KEY}, CATALOG)
+    key, other = (found.key, found.admin_key) if name == "API_KEY" else (found.admin_key, found.key)
     assert key is not None
     assert key.reveal() == OWN_KEY
+    assert other is None
+    assert set(refused(**{name: "changeme"})) == {name}
+
+
+def test_one_key_is_not_for_clients_and_for_admins() -> None:
+    assert "API_KEY" in refused(API_KEY=OWN_KEY, DRAGOMAN_ADMIN_KEY=OWN_KEY)["DRAGOMAN_ADMIN_KEY"]
+    weak = {"API_KEY": "tiny", "DRAGOMAN_ADMIN_KEY": "tiny"}
+    assert all("shorter" in message for message in refused(**weak).values())
+    assert environment.unknown_variables({"DRAGOMAN_ADMIN_KEY": OWN_KEY}) == []
 
 
 @pytest.mark.row("S3-2")

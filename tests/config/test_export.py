@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.config.export import export
+from dragoman.config.schema import STRATEGIES
 from dragoman.config.stored import entry_of, from_store, stored_channel, to_store
 from dragoman.governance.keys import digest
 from tests.config.support import CANARY, CATALOG, SAMPLE, TOKEN_KEY, parse, problems, sample
@@ -40,6 +41,16 @@ settings = st.fixed_dictionaries(
         "log_level": st.sampled_from(["debug", "info", "warning", "error"]),
         "default_timeout": seconds,
         "cors_origins": st.lists(st.sampled_from(["*", "https://a.b", "http://x:1"]), max_size=2),
+        "strategy": st.sampled_from(STRATEGIES),
+        "strategies": st.dictionaries(names, st.sampled_from(STRATEGIES), max_size=2),
+        "session_affinity": st.booleans(),
+        "queue_limit": st.integers(0, 99),
+        "queue_seconds": st.floats(0, 99),
+        "probe_seconds": st.floats(0, 99),
+        "model_list_seconds": st.floats(0, 99),
+        "request_log_limit": st.integers(0, 99),
+        "request_log_days": seconds,
+        "log_prompts": st.booleans(),
     },
 )
 channel = st.fixed_dictionaries(
@@ -78,6 +89,12 @@ channel = st.fixed_dictionaries(
         "strict": st.booleans(),
         "drops": st.lists(st.sampled_from(["seed", "top_p", "reasoning"]), max_size=2),
         "quirks": st.dictionaries(names, json_values, max_size=2),
+        "api_keys": st.lists(secrets, max_size=3),
+        "prices": st.dictionaries(
+            names,
+            st.dictionaries(st.sampled_from(["input", "output"]), st.floats(0, 99)),
+            max_size=2,
+        ),
     },
 )
 token = st.fixed_dictionaries(
@@ -87,6 +104,7 @@ token = st.fixed_dictionaries(
         "enabled": st.booleans(),
         "allowed_models": st.lists(names, max_size=2),
         "strict": st.booleans(),
+        "admin": st.booleans(),
         "expires_at": st.datetimes().filter(lambda d: d.year > 1970).map(lambda d: d.isoformat()),
     },
 )
@@ -134,6 +152,7 @@ def test_the_database_gives_back_what_it_was_given(document: Any) -> None:
 def test_no_secret_is_in_a_plain_export_or_in_the_clear_columns(document: Any) -> None:
     for entry in document["channels"]:
         entry["api_key"] = CANARY
+        entry["api_keys"] = [f"{CANARY}-2", f"{CANARY}-3"]
         entry["proxy_url"] = f"http://u:{CANARY}@p:1"
         entry["headers"] = {"x-secret": CANARY}
     for number, entry in enumerate(document["tokens"]):

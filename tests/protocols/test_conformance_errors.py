@@ -136,6 +136,16 @@ def test_another_gateways_errors_are_understood(name: str, kind: type[GatewayErr
     assert "What to mend." in error.message
 
 
+@every_protocol
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refused_key_that_the_upstream_quotes_stays_with_us(name: str, status: int) -> None:
+    """Servers name the key they refuse, and that key is the operator's."""
+    body = json.dumps({"error": {"message": "Incorrect API key: sk-live-0123456789. Mend it."}})
+    error = load(name).decode_error(status, {}, body.encode())
+    assert isinstance(error, errors.UpstreamRefusedCredential)
+    assert error.message == "Incorrect API key: ***. Mend it."
+
+
 def test_the_tree_is_what_its_drawing_says() -> None:
     drawn = [
         line.split("──")[1].split()[0]

@@ -14,7 +14,7 @@ import pytest
 from dragoman.governance.keys import VirtualKey
 from dragoman.store.errors import NameTaken, NoSuchRow, SecretKeyError, StoreError
 from dragoman.store.sqlite import SQLiteStore
-from dragoman.store.store import Batch, StoredChannel
+from dragoman.store.store import AuditEntry, Batch, StoredChannel, Transaction
 
 SECRET_KEY = b"s" * 32
 CANARY = "sk-canary-4711-never-to-be-seen"
@@ -202,6 +202,84 @@ def test_the_same_key_under_another_name_keeps_its_history(path: Path) -> None:
         await store.take_over(Batch(keys=[renamed]), 9.0)
         (key,) = await store.keys()
         assert (key.id, key.name, key.created_at, key.last_used_at) == ("1", "desktop", 12.5, 40.0)
+
+    run(path, work)
+
+
+def test_a_key_is_changed_while_it_lives(path: Path) -> None:
+    async def work(store: SQLiteStore) -> None:
+        kept = await store.add_key(KEY)
+        other = await store.add_key(msgspec.structs.replace(KEY, name="ci", digest=b"e" * 32))
+        changed = msgspec.structs.replace(
+            kept, name="desk", enabled=False, admin=True, allowed_models=(), expires_at=None
+        )
+        await store.change_key(changed)
+        assert await store.keys() == [changed, other]
+        with pytest.raises(NameTaken, match="ci"):
+            await store.change_key(msgspec.structs.replace(changed, name="ci"))
+        await store.revoke_key("desk", 50.0)
+        for lost in (changed, msgspec.structs.replace(changed, id="99")):
+            with pytest.raises(NoSuchRow):
+                await store.change_key(lost)
+        with pytest.raises(NameTaken, match="was in use"):
+            await store.add_key(KEY)  # revoked, and known for good
+
+    run(path, work)
+
+
+ENTRY = AuditEntry(
+    at=7.5,
+    actor="laptop",
+    via="session",
+    address="::1",
+    action="channel.add",
+    target="main",
+    changes={"name": [None, "é"]},
+)
+
+
+def test_the_audit_is_read_newest_first_and_in_pages(path: Path) -> None:
+    async def work(store: SQLiteStore) -> None:
+        for number in range(5):
+            entry = msgspec.structs.replace(ENTRY, target=f"t{number}")
+            kept = await store.write(lambda step, entry=entry: step.note(entry))
+            assert kept == msgspec.structs.replace(entry, id=number + 1)
+        assert [entry.target for entry in await store.audit(2)] == ["t4", "t3"]
+        assert [entry.target for entry in await store.audit(9, before=3)] == ["t1", "t0"]
+        assert (await store.audit(1))[0].changes == ENTRY.changes
+
+    run(path, work)
+
+
+def test_the_audit_only_grows(path: Path) -> None:
+    async def write(store: SQLiteStore) -> None:
+        await store.write(lambda step: step.note(msgspec.structs.replace(ENTRY, actor="x" * 999)))
+
+    run(path, write)
+    database = sqlite3.connect(path)
+    for statement in ("UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            database.execute(statement)
+    assert database.execute("SELECT actor FROM audit").fetchall() == [("x" * 200,)]
+    database.close()
+
+
+def test_a_step_that_fails_leaves_neither_change_nor_entry(path: Path) -> None:
+    def fail(step: Transaction) -> None:
+        step.note(ENTRY)
+        step.add_channel(CHANNEL, 1.0)
+        step.add_key(KEY)
+        step.change_settings({"port": 1})
+        raise KeyError("a defect")
+
+    async def work(store: SQLiteStore) -> None:
+        with pytest.raises(KeyError, match="a defect"):
+            await store.write(fail)
+        assert await store.audit(9) == []
+        assert await store.channels() == []
+        assert await store.keys() == []
+        assert await store.settings() == {}
+        await store.add_channel(CHANNEL, 1.0)
 
     run(path, work)
 

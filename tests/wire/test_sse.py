@@ -62,6 +62,14 @@ def test_mixed_line_ends_in_one_stream() -> None:
     assert [e.data for e in read([body])] == [b"1", b"2", b"3", b"4"]
 
 
+def test_line_ends_mixed_within_an_event_at_any_split() -> None:
+    body = b"data: 1\rdata: 2\ndata: 3\r\n\ndata: 4\r\n\r\ndata: 5\n\n"
+    whole = read([body])
+    assert [e.data for e in whole] == [b"1\n2\n3", b"4", b"5"]
+    for size in range(1, len(body)):
+        assert read([body[at : at + size] for at in range(0, len(body), size)]) == whole
+
+
 def test_a_last_event_without_its_empty_line_counts() -> None:
     assert [e.data for e in read([b"data: [DONE]\n"])] == [b"[DONE]"]
     assert read([b"data: 1\n\n", b"\n \n"]) == read([b"data: 1\n\n"])

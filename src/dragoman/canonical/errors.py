@@ -37,7 +37,10 @@ what to mend and never carry a secret or an upstream's raw body.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_TOKEN = re.compile(r"[\w*+/=-]{16,}")
 
 
 class GatewayError(Exception):
@@ -192,10 +195,32 @@ class UpstreamModelMissing(UpstreamRejected):
 
 class UpstreamRefusedCredential(UpstreamError):
     """The channel's own credential is wrong, out of credit or lacks the right. The client's key is
-    fine, so this is never 401 to the client."""
+    fine, so this is never 401 to the client.
+
+    Servers are known to quote the key they refuse, so whatever looks like one is taken out.
+    """
 
     default_code = "upstream_credential"
     retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+        upstream_status: int | None = None,
+    ) -> None:
+        super().__init__(
+            _TOKEN.sub("***", message),
+            param=param,
+            code=code,
+            status=status,
+            retry_after=retry_after,
+            upstream_status=upstream_status,
+        )
 
 
 class UpstreamRateLimited(UpstreamError):

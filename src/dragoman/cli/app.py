@@ -8,7 +8,16 @@ import typer
 from typer.core import TyperGroup
 
 from dragoman import __version__
-from dragoman.cli import channels, configuration, doctor, keys, models, serve
+from dragoman.cli import (
+    channels,
+    configuration,
+    doctor,
+    explain,
+    keys,
+    models,
+    requests,
+    serve,
+)
 from dragoman.cli.output import CommandFailed, ExitCode, complain
 
 _OWN_OPTIONS = ("--help", "-h", "--version", "--install-completion", "--show-completion")
@@ -73,4 +82,6 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(channels.app, name="channels")
 app.command("models")(models.models)
 app.add_typer(configuration.app, name="config")
+app.command("requests")(requests.requests)
+app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)

@@ -260,7 +260,7 @@ def _row(one: Sourced) -> dict[str, Any]:
         "type": entry.type,
         "base_url": channel.endpoints[0].base_url,
         "protocols": [endpoint.protocol for endpoint in channel.endpoints],
-        "api_key": channel.credential.hint if channel.credential else None,
+        "api_key": ", ".join(one.hint for one in channel.credentials) or None,
         "models": [*channel.models, *channel.aliases],
         "priority": channel.priority,
         "enabled": channel.enabled,

@@ -19,6 +19,7 @@ async def probe(channel: Channel, model: str | None) -> ProbeResult:
             transport,
             model=model,
             profile_of=profile_of,
+            credential=channel.first_credential,
         )
     finally:
         await transport.close()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,17 +65,26 @@ def serve(
 
 async def _serve(options: Options) -> None:
     from dragoman.cli.banner import banner  # noqa: PLC0415
-    from dragoman.cli.wiring import profile_of  # noqa: PLC0415
+    from dragoman.cli.wiring import price_of, profile_of  # noqa: PLC0415
+    from dragoman.engine.recorder import Recorder  # noqa: PLC0415
     from dragoman.protocols.registry import protocols  # noqa: PLC0415
+    from dragoman.runtime.administration import Administrator  # noqa: PLC0415
     from dragoman.server.run import run_server  # noqa: PLC0415
 
     async with opened(options) as runtime:
         settings = runtime.state.settings
         _log_to_stderr(settings.log_level)
+        runtime.subscribe(lambda state: _log_from(state.settings.log_level))
         runtime.log_sources()
         # Before the first key is made: it is shown once, and must not be lost to a taken port.
         _refuse_taken_port(settings.host, settings.port)
         new_key = await runtime.first_key()
+        recorder = Recorder(
+            runtime.store.request_log(),
+            clock=time.time,
+            limit=settings.request_log_limit,
+            days=settings.request_log_days,
+        )
         try:
             await run_server(
                 runtime,
@@ -82,6 +92,9 @@ async def _serve(options: Options) -> None:
                 port=settings.port,
                 protocols=protocols(),
                 profile_of=profile_of,
+                price_of=price_of,
+                administration=Administrator(runtime, recorder),
+                recorder=recorder,
                 ready=lambda: say(banner(runtime, new_key)),
             )
         except OSError as error:
@@ -114,6 +127,10 @@ def _log_to_stderr(level: str) -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+
+
+def _log_from(level: str) -> None:
+    logging.getLogger().setLevel(level.upper())
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

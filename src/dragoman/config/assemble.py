@@ -9,71 +9,105 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.secret import Secret
 from dragoman.config.channels import Catalog, lacks_key, resolve
 from dragoman.config.environment import API_KEY, Environment, points_to_itself
 from dragoman.config.load import Configuration
 from dragoman.config.problems import Findings
-from dragoman.config.schema import ChannelEntry, Settings
+from dragoman.config.schema import SETTINGS, ChannelEntry, Settings
 from dragoman.config.stored import key_of
 from dragoman.governance.keys import VirtualKey, digest, hint
 from dragoman.providers.catalog import find
 from dragoman.routing.channel import Channel
 
 DATABASE = "database"
+FILE = "file"
+ENVIRONMENT = "environment"
+FLAG = "flag"
+DEFAULT = "default"
+DEMO = "demo"
+
+KEY_ID = "environment"
+ADMIN_KEY_ID = "environment-admin"
+"""The ids, and the latter's name, of the keys that the environment gives."""
 
 
 class Sourced(msgspec.Struct, kw_only=True, frozen=True):
-    """A channel, what was written for it, and by whom."""
+    """A channel, what was written for it, and by whom: ``source`` in words, ``origin`` as one of the
+    constants here."""
 
     channel: Channel
     entry: ChannelEntry
     source: str
+    origin: str
+
+
+class Fixed(msgspec.Struct, frozen=True):
+    """What keeps a setting from being changed: ``origin``, and the variable's or flag's name."""
+
+    origin: str
+    by: str
 
 
 class Assembly(msgspec.Struct, kw_only=True, frozen=True):
-    """The configuration in force. ``warnings`` are sentences for the operator."""
+    """The configuration in force. ``given`` names the settings that file or database say something
+    on, ``fixed`` those that stand above them. ``warnings`` are sentences for the operator."""
 
     settings: Settings
     channels: tuple[Sourced, ...]
     keys: tuple[VirtualKey, ...]
     warnings: tuple[str, ...]
+    given: frozenset[str] = frozenset()
+    fixed: Mapping[str, Fixed] = {}
 
 
 def assemble(
     configured: Configuration,
     *,
     source: str,
+    given: Iterable[str],
     environment: Environment,
     flags: Mapping[str, Any],
     stored_keys: Sequence[VirtualKey],
     catalog: Catalog,
     pepper: bytes,
 ) -> Assembly:
-    """``configured`` is what ``source`` (a file, or the database) says. Raises Refusal."""
+    """``configured`` is what ``source`` (a file, or the database) says, ``given`` the settings that
+    it names. Raises Refusal."""
     settings = msgspec.structs.replace(configured.settings, **{**environment.settings, **flags})
     warnings = list(environment.notices)
-    listed = [(entry, source) for entry in configured.channels]
-    if source == DATABASE:
+    origin = DATABASE if source == DATABASE else FILE
+    listed = [(entry, source, origin) for entry in configured.channels]
+    if origin == DATABASE:
         listed += _from_environment(environment, settings, configured.channels, warnings)
     findings = Findings()
     channels: list[Sourced] = []
-    for entry, origin in listed:
+    for entry, words, place in listed:
         channel = findings.check(
             entry.name, resolve, entry, catalog, settings.default_timeout, environment.proxy
         )
         if channel is not None:
-            channels.append(Sourced(channel=channel, entry=entry, source=origin))
+            channels.append(Sourced(channel=channel, entry=entry, source=words, origin=place))
     findings.refuse()
     keys = [key_of(token, pepper) for token in configured.tokens]
-    if environment.key is not None:
-        keys.append(_environment_key(environment.key.reveal(), pepper))
+    keys += _environment_keys(environment, pepper)
     warnings += _warnings(settings, channels, catalog)
     return Assembly(
         settings=settings,
         channels=tuple(channels),
         keys=(*keys, *stored_keys),
         warnings=tuple(warnings),
+        given=frozenset(given) & SETTINGS.keys(),
+        fixed={
+            **{name: Fixed(ENVIRONMENT, by) for name, by in environment.variables.items()},
+            **{name: Fixed(FLAG, flag_of(name)) for name in flags},
+        },
     )
+
+
+def flag_of(setting: str) -> str:
+    """The command line's option for a setting."""
+    return f"--{setting.replace('_', '-')}"
 
 
 def _from_environment(
@@ -81,7 +115,7 @@ def _from_environment(
     settings: Settings,
     configured: Iterable[ChannelEntry],
     warnings: list[str],
-) -> list[tuple[ChannelEntry, str]]:
+) -> list[tuple[ChannelEntry, str, str]]:
     taken = {entry.name.casefold() for entry in configured}
     listed = []
     for found in environment.channels:
@@ -94,12 +128,23 @@ def _from_environment(
             continue
         if entry.name.casefold() in taken:
             entry = msgspec.structs.replace(entry, name=f"{entry.name}-env")
-        listed.append((entry, f"environment ({variables})"))
+        listed.append((entry, f"environment ({variables})", ENVIRONMENT))
     return listed
 
 
-def _environment_key(key: str, pepper: bytes) -> VirtualKey:
-    return VirtualKey(id="environment", name=API_KEY, digest=digest(key, pepper), hint=hint(key))
+def _environment_keys(environment: Environment, pepper: bytes) -> list[VirtualKey]:
+    keys = []
+    if environment.key is not None:
+        keys.append(_key(KEY_ID, API_KEY, environment.key, pepper))
+    if environment.admin_key is not None:
+        made = _key(ADMIN_KEY_ID, ADMIN_KEY_ID, environment.admin_key, pepper)
+        keys.append(msgspec.structs.replace(made, admin=True))
+    return keys
+
+
+def _key(key_id: str, name: str, key: Secret, pepper: bytes) -> VirtualKey:
+    text = key.reveal()
+    return VirtualKey(id=key_id, name=name, digest=digest(text, pepper), hint=hint(text))
 
 
 def _warnings(settings: Settings, channels: Sequence[Sourced], catalog: Catalog) -> list[str]:

@@ -63,18 +63,29 @@ def resolve(
     default_timeout: float = Settings().default_timeout,
     proxy: Secret | None = None,
 ) -> Channel:
-    """The routable channel. ``proxy`` is for channels without one of their own. Raises Refusal."""
+    """The routable channel. Raises Refusal.
+
+    ``proxy`` is the shared one (``PROXY_URL``). It is for every channel without one of its own, be
+    that for want of a ``proxy_url`` or because ``proxy_enabled`` is false: the switch turns the
+    channel's own proxy off, not the shared one.
+    """
     provider = provider_of(entry, catalog)
     return Channel(
         provider=provider.id,
         endpoints=_endpoints(entry, provider, catalog),
-        credential=entry.api_key,
+        credentials=_credentials(entry),
         credential_header=provider.credential_header,
         timeout=default_timeout if entry.timeout is None else entry.timeout,
         proxy_url=entry.proxy_url if entry.proxy_enabled else proxy,
         headers={name: value.reveal() for name, value in entry.headers.items()},
         drops=provider.drops | frozenset(entry.drops),
         quirks={**provider.quirks, **entry.quirks},
+        opener=provider.opener,
+        usual_models=provider.models,
+        prices={
+            model: (price.get("input", 0.0), price.get("output", 0.0))
+            for model, price in entry.prices.items()
+        },
         **{name: getattr(entry, name) for name in _SHARED},
     )
 
@@ -91,7 +102,17 @@ def provider_of(entry: ChannelEntry, catalog: Catalog) -> Provider:
 def lacks_key(entry: ChannelEntry, catalog: Catalog) -> bool:
     """Whether the provider will surely refuse the channel for want of a credential."""
     row = find(catalog, entry.type)
-    return row is not None and row.key_required and not entry.api_key and not entry.base_url
+    return (
+        row is not None
+        and row.key_required
+        and not (entry.api_key or entry.api_keys)
+        and not entry.base_url
+    )
+
+
+def _credentials(entry: ChannelEntry) -> tuple[Secret, ...]:
+    listed = entry.api_keys if entry.api_key is None else (entry.api_key, *entry.api_keys)
+    return tuple(dict.fromkeys(listed))
 
 
 def _endpoints(entry: ChannelEntry, provider: Provider, catalog: Catalog) -> tuple[Endpoint, ...]:

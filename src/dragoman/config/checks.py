@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from dragoman.canonical.secret import Secret
 from dragoman.config.problems import Findings, Refusal, suggestion
+from dragoman.engine.proxies import read_proxy
 
 Check = Callable[[Any], Any]
 
@@ -218,6 +219,8 @@ def json_value(value: Any) -> Any:
             return items
         case float() if not _finite(value):
             raise Refusal("must be a finite number")
+        case str() if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise Refusal("must be text that can be written: it holds half of a surrogate pair")
     return value
 
 
@@ -256,9 +259,13 @@ def base_url(value: Any) -> str:
 
 
 def proxy_url(value: Any) -> Secret:
-    """An HTTP or SOCKS proxy, perhaps with user and password: a secret."""
+    """An HTTP or SOCKS 5 proxy, perhaps with user and password: a secret."""
     credential = secret(value)
     _split(credential.reveal(), "http", "https", "socks5", "socks5h")
+    try:
+        read_proxy(credential)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
     return credential
 
 

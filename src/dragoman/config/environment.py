@@ -26,6 +26,7 @@ DATA_DIR = "DRAGOMAN_DATA_DIR"
 CONFIG = "DRAGOMAN_CONFIG"
 SECRET_KEY = "DRAGOMAN_SECRET_KEY"  # noqa: S105 - a variable's name
 API_KEY = "API_KEY"
+ADMIN_KEY = "DRAGOMAN_ADMIN_KEY"
 USE_PROXY = "USE_PROXY"
 PROXY_URL = "PROXY_URL"
 
@@ -46,13 +47,16 @@ class FromEnvironment(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Environment(msgspec.Struct, kw_only=True, frozen=True):
-    """Everything of ours that the environment holds. ``settings`` are checked overrides; ``notices``
-    tell what was left aside and why."""
+    """Everything of ours that the environment holds. ``settings`` are checked overrides and
+    ``variables`` says where each comes from; ``notices`` tell what was left aside and why.
+    ``proxy`` is for every channel without one of its own, those on this very machine included."""
 
     settings: Mapping[str, Any] = {}
+    variables: Mapping[str, str] = {}
     channels: tuple[FromEnvironment, ...] = ()
     proxy: Secret | None = None
     key: Secret | None = None
+    admin_key: Secret | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -75,18 +79,32 @@ def read(environ: Mapping[str, str], catalog: Catalog) -> Environment:
     """Check every variable that is ours. Raises Refusal with all that is wrong."""
     present = {name: value.strip() for name, value in environ.items() if value.strip()}
     findings = Findings()
-    settings = {}
+    variables = {}
     for name in SETTINGS:
-        for variable in variables_of(name):
-            if variable in present:
-                settings[name] = findings.check(variable, _setting, name, present[variable])
-                break
-    key = findings.check(API_KEY, _key, present[API_KEY]) if API_KEY in present else None
+        if (variable := _first(present, variables_of(name), set())) != "":
+            variables[name] = variable
+    settings = {
+        name: findings.check(variable, _setting, name, present[variable])
+        for name, variable in variables.items()
+    }
+    keys = {
+        name: findings.check(name, _key, present[name])
+        for name in (API_KEY, ADMIN_KEY)
+        if name in present
+    }
+    if keys.get(API_KEY) is not None and keys[API_KEY] == keys.get(ADMIN_KEY):
+        findings.add(ADMIN_KEY, f"is the same as {API_KEY}: a key is for clients or for admins")
     proxy = _proxy(present, findings)
     channels, notices = _channels(present, catalog, findings)
     findings.refuse()
     return Environment(
-        settings=settings, channels=channels, proxy=proxy, key=key, notices=tuple(notices)
+        settings=settings,
+        variables=variables,
+        channels=channels,
+        proxy=proxy,
+        key=keys.get(API_KEY),
+        admin_key=keys.get(ADMIN_KEY),
+        notices=tuple(notices),
     )
 
 
@@ -104,7 +122,8 @@ def base_url_variables(provider: Provider) -> tuple[str, ...]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Variables that begin like ours and mean nothing, each with a hint."""
-    known = {DATA_DIR, CONFIG, SECRET_KEY} | {PREFIX + name.upper() for name in SETTINGS}
+    known = {DATA_DIR, CONFIG, SECRET_KEY, ADMIN_KEY}
+    known |= {PREFIX + name.upper() for name in SETTINGS}
     return [
         (name, f"is not a known variable{suggestion(name, known)}")
         for name in sorted(environ)
@@ -114,7 +133,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def recognised_variables(environ: Mapping[str, str], catalog: Catalog) -> list[str]:
     """The names of the variables present that the gateway reads."""
-    known = {DATA_DIR, CONFIG, SECRET_KEY, API_KEY, USE_PROXY, PROXY_URL}
+    known = {DATA_DIR, CONFIG, SECRET_KEY, API_KEY, ADMIN_KEY, USE_PROXY, PROXY_URL}
     known |= {variable for name in SETTINGS for variable in variables_of(name)}
     for provider in catalog.values():
         known |= {*provider.env_key, *base_url_variables(provider)}
@@ -133,18 +152,35 @@ def points_to_itself(entry: ChannelEntry, settings: Settings) -> bool:
     )
 
 
+def setting_from_text(name: str, text: str) -> Any:
+    """What a person means by ``text`` for a setting, in the form that a file has. Raises Refusal."""
+    match getattr(Settings(), name):
+        case bool():
+            return _boolean(text)
+        case int() | float():
+            return _number(text)
+        case tuple():
+            return [part.strip() for part in text.split(",") if part.strip()]
+        case dict():
+            return _pairs(text)
+    return text
+
+
 def _setting(name: str, text: str) -> Any:
     """A setting from text, through the same check as in a file."""
-    default = getattr(Settings(), name)
-    value: Any = text
-    match default:
-        case bool():
-            value = _boolean(text)
-        case int() | float():
-            value = _number(text)
-        case tuple():
-            value = [part.strip() for part in text.split(",") if part.strip()]
-    return SETTINGS[name](value)
+    return SETTINGS[name](setting_from_text(name, text))
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """``gpt-*=least_busy, claude-*=lowest_latency`` as an object."""
+    pairs = {}
+    for part in text.split(","):
+        left, equals, right = part.partition("=")
+        if not equals and part.strip():
+            raise Refusal("must be written as PATTERN=VALUE, with commas between several")
+        if equals:
+            pairs[left.strip()] = right.strip()
+    return pairs
 
 
 def _boolean(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from dragoman.config.schema import ChannelEntry, Settings, Token
 _OWN_FIELDS = frozenset(
     {
         "timeout",
+        "api_keys",
         "protocol",
         "protocols",
         "aliases",
@@ -27,7 +29,9 @@ _OWN_FIELDS = frozenset(
         "strict",
         "drops",
         "quirks",
+        "prices",
         "expires_at",
+        "admin",
     }
 )
 
@@ -61,6 +65,19 @@ def token_document(token: Token, with_secrets: bool) -> dict[str, Any]:
     return document
 
 
+def shown(entry: msgspec.Struct, fields: Iterable[str]) -> dict[str, Any]:
+    """These fields of a channel, token, key or the settings for a reader: secrets masked, moments in
+    ISO 8601, and empty text for a secret that is not set."""
+    document = {name: _plain(getattr(entry, name), False) for name in fields}
+    for name in ("api_key", "proxy_url"):
+        if name in document and document[name] is None:
+            document[name] = ""
+    for name, value in document.items():
+        if name.endswith("_at") and value is not None:
+            document[name] = iso_moment(value)
+    return document
+
+
 def iso_moment(seconds: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC."""
     moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
@@ -85,7 +102,7 @@ def _plain(value: Any, with_secrets: bool) -> Any:
         case Secret():
             return value.reveal() if with_secrets else MASK
         case tuple():
-            return list(value)
+            return [_plain(item, with_secrets) for item in value]
         case dict():
             return {name: _plain(item, with_secrets) for name, item in value.items()}
     return value

@@ -46,24 +46,38 @@ class Configuration(msgspec.Struct, kw_only=True, frozen=True):
 
 def read_file(path: Path, catalog: Catalog) -> Configuration:
     """The configuration in ``path``. Raises ConfigurationRefused."""
-    source = str(path)
+    return read(content_of(path), catalog, source=str(path))
+
+
+def content_of(path: Path) -> bytes:
+    """The file's bytes. Raises ConfigurationRefused."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigurationRefused(
-            source, [Problem("", f"it cannot be read: {error.strerror}")]
+            str(path), [Problem("", f"it cannot be read: {error.strerror}")]
         ) from None
-    return read(content, catalog, source=source)
 
 
 def read(content: bytes, catalog: Catalog, *, source: str) -> Configuration:
     """The configuration in ``content`` (JSON). Raises ConfigurationRefused with every problem."""
+    return check(decode(content, source=source), catalog, source=source)
+
+
+def decode(content: bytes, *, source: str) -> dict[str, Any]:
+    """The JSON object in ``content``, as it is. Raises ConfigurationRefused."""
     findings = Findings()
     raw = _decode(content, findings)
     findings.refuse_source(source)
-    sections = ("settings", "channels", "tokens")
     if not isinstance(raw, dict):
         raise ConfigurationRefused(source, [Problem("", "it must be a JSON object")])
+    return raw
+
+
+def check(raw: dict[str, Any], catalog: Catalog, *, source: str) -> Configuration:
+    """The configuration that a decoded file means. Raises ConfigurationRefused with every problem."""
+    findings = Findings()
+    sections = ("settings", "channels", "tokens")
     for name in raw:
         if name not in sections:
             findings.add(name, f"is not a known section{suggestion(name, sections)}")

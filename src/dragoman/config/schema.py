@@ -21,7 +21,16 @@ MAX_ID = 2**53
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True):
-    """The gateway's own settings. ``default_timeout`` is for channels that set none."""
+    """The gateway's own settings. ``default_timeout`` is for channels that set none.
+
+    ``strategy`` orders the channels of one priority; ``strategies`` maps patterns of model names
+    (``gpt-*``; the first that fits counts) to others. A request that finds every channel full waits
+    ``queue_seconds`` at most, beside ``queue_limit`` others per channel. ``probe_seconds`` is the
+    interval of the background check of failing channels, ``model_list_seconds`` that of fetching the
+    lists of channels that state no models, 0 for never. The request log keeps
+    ``request_log_limit`` requests (0 for none) of ``request_log_days`` days, with their prompts only
+    if ``log_prompts``.
+    """
 
     host: str = "0.0.0.0"  # noqa: S104 - the default other machines and containers expect
     port: int = 3000
@@ -33,13 +42,25 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     log_level: str = "info"
     default_timeout: float = 120.0
     cors_origins: tuple[str, ...] = ("*",)
+    strategy: str = "round_robin"
+    strategies: Mapping[str, str] = {}
+    session_affinity: bool = True
+    queue_limit: int = 100
+    queue_seconds: float = 10.0
+    probe_seconds: float = 0.0
+    model_list_seconds: float = 3600.0
+    request_log_limit: int = 100_000
+    request_log_days: float = 30.0
+    log_prompts: bool = False
 
 
 class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
     """A channel as an operator writes it; ``config.channels`` makes a routable one of it.
 
     ``type`` is a provider's id. ``protocol`` and ``protocols`` say what the channel speaks when the
-    provider's row does not. Header values are secrets because they often are.
+    provider's row does not. Header values are secrets because they often are. ``api_keys`` are
+    further credentials beside ``api_key``, used in turn. ``prices`` are the operator's own, by model:
+    ``input`` and ``output`` in USD per million tokens.
     """
 
     id: int
@@ -47,6 +68,7 @@ class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
     type: str
     base_url: str = ""
     api_key: Secret | None = None
+    api_keys: tuple[Secret, ...] = ()
     models: tuple[str, ...] = ()
     enabled: bool = True
     priority: int = 1
@@ -73,11 +95,12 @@ class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
     strict: bool = False
     drops: tuple[str, ...] = ()
     quirks: Mapping[str, Any] = {}
+    prices: Mapping[str, Mapping[str, float]] = {}
 
 
 class Token(msgspec.Struct, kw_only=True, frozen=True):
     """A virtual key written into a configuration. ``allowed_channels`` holds names, or ids as text;
-    ``expires_at`` is in seconds since 1970."""
+    ``expires_at`` is in seconds since 1970; an ``admin`` token opens the administration only."""
 
     id: int
     name: str
@@ -87,9 +110,13 @@ class Token(msgspec.Struct, kw_only=True, frozen=True):
     allowed_models: tuple[str, ...] = ()
     strict: bool = False
     expires_at: float | None = None
+    admin: bool = False
 
+
+STRATEGIES = ("round_robin", "least_busy", "lowest_latency", "lowest_price")
 
 _SECONDS = checks.positive(86_400)
+_STRATEGY = checks.one_of(*STRATEGIES)
 _COUNT = checks.whole(1, 1_000_000)
 
 SETTINGS: Mapping[str, Check] = {
@@ -103,6 +130,16 @@ SETTINGS: Mapping[str, Check] = {
     "log_level": checks.one_of("debug", "info", "warning", "error"),
     "default_timeout": _SECONDS,
     "cors_origins": checks.listed(checks.origin),
+    "strategy": _STRATEGY,
+    "strategies": checks.mapping(_STRATEGY),
+    "session_affinity": checks.boolean,
+    "queue_limit": checks.whole(0, 1_000_000),
+    "queue_seconds": checks.number(0, 3_600),
+    "probe_seconds": checks.number(0, 86_400),
+    "model_list_seconds": checks.number(0, 31_536_000),
+    "request_log_limit": checks.whole(0, 100_000_000),
+    "request_log_days": checks.positive(36_500),
+    "log_prompts": checks.boolean,
 }
 
 _DROPPABLE = (
@@ -119,6 +156,7 @@ CHANNEL: Mapping[str, Check] = {
     "type": checks.text,
     "base_url": checks.blank_or(checks.base_url, then=""),
     "api_key": checks.blank_or(checks.secret),
+    "api_keys": checks.listed(checks.secret),
     "models": checks.names,
     "enabled": checks.boolean,
     "priority": checks.whole(0, 1_000_000),
@@ -145,6 +183,9 @@ CHANNEL: Mapping[str, Check] = {
     "strict": checks.boolean,
     "drops": checks.listed(checks.known_name(_DROPPABLE, "the request field")),
     "quirks": checks.mapping(checks.json_value),
+    "prices": checks.mapping(
+        checks.mapping(checks.number(0, 1_000_000), checks.known_name(("input", "output"), "price"))
+    ),
 }
 
 
@@ -163,7 +204,11 @@ TOKEN: Mapping[str, Check] = {
     "allowed_models": checks.names,
     "strict": checks.boolean,
     "expires_at": checks.nullable(checks.moment),
+    "admin": checks.boolean,
 }
+
+NEEDS_RESTART = frozenset({"host", "port", "enable_cors", "cors_origins"})
+"""Settings that a running gateway read once, when it started."""
 
 
 def read_fields(

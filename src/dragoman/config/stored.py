@@ -17,7 +17,7 @@ from dragoman.config.schema import ChannelEntry, Settings, Token
 from dragoman.governance.keys import VirtualKey, digest, hint
 from dragoman.store.store import Batch, StoredChannel
 
-_SEALED_FIELDS = ("api_key", "proxy_url", "headers")
+_SEALED_FIELDS = ("api_key", "api_keys", "proxy_url", "headers")
 
 
 def from_store(
@@ -82,6 +82,7 @@ def key_of(token: Token, pepper: bytes) -> VirtualKey:
         allowed_channels=token.allowed_channels,
         allowed_models=token.allowed_models,
         strict=token.strict,
+        admin=token.admin,
         enabled=token.enabled,
         expires_at=token.expires_at,
     )
@@ -98,6 +99,7 @@ def token_of(key: VirtualKey, number: int) -> Token:
         allowed_models=key.allowed_models,
         strict=key.strict,
         expires_at=key.expires_at,
+        admin=key.admin,
     )
 
 

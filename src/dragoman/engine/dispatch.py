@@ -65,8 +65,13 @@ class Dispatcher:
                 if failure is None:
                     self._remember(journey)
                     return
+                if journey.committed:  # the client is told what ended the answer it began to get
+                    raise failure
                 slot = await self._next(slot, failure, verdict, plan, journey)
             raise plan.verdict()
+        except GatewayError as error:
+            journey.failure = error
+            raise
         finally:
             self._end_repeat(journey)
             self.budget.live -= 1
@@ -110,17 +115,16 @@ class Dispatcher:
         """The place for the next attempt; None if there is to be none."""
         self._end_repeat(journey)
         plan.failed(slot, failure, verdict, excused=_is_stale(journey))
-        if journey.committed or len(journey.attempts) >= MAX_ATTEMPTS:
+        if len(journey.attempts) >= MAX_ATTEMPTS or not another_may_help(failure):
             return None
-        if not another_may_help(failure) or not await self._may_repeat(journey):
+        if not plan.left:
+            return await self._again(slot, failure, plan, journey)
+        if not await self._may_repeat(journey):
             return None
         try:
-            following = await self._place(plan, journey)
+            return await self._place(plan, journey)
         except Unavailable:  # what failed before says more than that the others are full
             return None
-        if following is None:
-            following = await self._again(slot, failure, plan, journey)
-        return following
 
     async def _again(
         self, slot: Slot, failure: GatewayError, plan: Plan, journey: Journey
@@ -130,6 +134,8 @@ class Dispatcher:
         if seconds is None:
             return None
         await self._sleep(seconds)
+        if not await self._may_repeat(journey):
+            return None
         if slot.lane.limiter.take():
             return Slot(slot.option, slot.credential, self.clock())
         return await self._wait([slot.option], plan, journey, slot)

@@ -64,12 +64,14 @@ class Journey:
     """The candidates of one request, its attempts and its waits.
 
     ``protocol`` is the client's. ``committed``: content has left for the client, so that nothing may
-    be tried again. ``sessions`` are the names under which the place that answers is remembered.
+    be tried again. ``failure`` is what the client is told if nothing answered, or the answer broke.
+    ``sessions`` are the names under which the place that answers is remembered.
     """
 
     __slots__ = (
         "attempts",
         "committed",
+        "failure",
         "id",
         "plan",
         "protocol",
@@ -87,6 +89,7 @@ class Journey:
         self.attempts: list[Attempt] = []
         self.queued = 0.0
         self.committed = False
+        self.failure: GatewayError | None = None
         self.repeating = False
         self.sessions: list[str] = []
 

@@ -77,6 +77,17 @@ async def check_credential(
     await _exchange(_list_request(channel, protocol, credential), channel, protocol, transport)
 
 
+async def list_page(
+    channel: Channel, protocol: Protocol, transport: Transport, query: str
+) -> bytes:
+    """A page of the provider's list of models. Raises GatewayError."""
+    request = _list_request(channel, protocol, channel.first_credential)
+    if query:
+        request.url += ("&" if "?" in request.url else "?") + query
+    _, body = await _exchange(request, channel, protocol, transport)
+    return body
+
+
 async def _exchange(
     request: HttpRequest, channel: Channel, protocol: Protocol, transport: Transport
 ) -> tuple[int, bytes]:

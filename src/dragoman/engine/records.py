@@ -13,6 +13,12 @@ CLIENT_LEFT = 499
 """The status nginx logs for a client that closed the connection; nobody receives it."""
 
 
+MOST_NAME = 300
+MOST_ERROR = 2_000
+MOST_TRANSCRIPT = 256 * 1024
+"""Bytes of a prompt that are kept; the answer is cut where it is sent (``server.answer``)."""
+
+
 class Trace:
     """What is known of a request while it is under way; filled in by whoever learns something."""
 
@@ -58,24 +64,23 @@ class Trace:
         last = attempts[-1] if attempts else None
         seconds = now - journey.started
         first = self.first_content
-        broken = last.error if last is not None and journey.committed else None
-        told = error or broken
+        told = error or journey.failure  # it is in the stream if the status line had left
         return RequestRecord(
             id=journey.id,
             started_at=unix_now - seconds,
             operation=self.operation,
             protocol=journey.protocol,
-            model=self.model,
+            model=_short(self.model),
             stream=self.stream,
             key_id=principal.key_id,
             key_name=principal.name,
             status=CLIENT_LEFT if left else status,
-            outcome=_outcome(error, broken, left=left, status=status),
-            error=None if told is None else told.message,
+            outcome=_outcome(told, committed=journey.committed, left=left, status=status),
+            error=None if told is None else _short(told.message, MOST_ERROR),
             code=None if told is None else told.code,
             channel_id=None if last is None else last.channel.id,
             channel=None if last is None else last.channel.name,
-            response_model=self.response_model,
+            response_model=_short(self.response_model),
             queued_ms=round(journey.queued * 1000, 3),
             first_content_ms=None if first is None else round((first - journey.started) * 1000, 3),
             duration_ms=round(seconds * 1000, 3),
@@ -87,15 +92,18 @@ class Trace:
             usage=self.usage,
             transcript=None
             if self.body is None
-            else Transcript(request=self.body, answer=self.answer),
+            else Transcript(request=self.body[:MOST_TRANSCRIPT], answer=self.answer),
         )
 
 
-def _outcome(
-    error: GatewayError | None, broken: GatewayError | None, *, left: bool, status: int
-) -> str:
+def _outcome(told: GatewayError | None, *, committed: bool, left: bool, status: int) -> str:
     if left:
         return "left"
-    if broken is not None:
+    if told is not None and committed:
         return "broken"
-    return "error" if error is not None or status >= 400 else "ok"
+    return "error" if told is not None or status >= 400 else "ok"
+
+
+def _short(text: str, most: int = MOST_NAME) -> str:
+    """Clients and upstreams choose these texts; the log must not grow with them."""
+    return text if len(text) <= most else text[:most] + "…"

@@ -35,7 +35,8 @@ _FOREIGN_STARTS = ("sk-ant-", "sk-proj-", "sk-or-", "AIza", "hf_", "gsk_", "xai-
 class VirtualKey(msgspec.Struct, kw_only=True, frozen=True):
     """What is kept of a key. Times are seconds since 1970; ``hint`` is its first ten characters.
 
-    ``enabled`` is a switch, ``revoked_at`` is final. Empty restrictions allow everything.
+    ``enabled`` is a switch, ``revoked_at`` is final. Empty restrictions allow everything. An
+    ``admin`` key opens the administration and nothing else.
     """
 
     id: str
@@ -45,6 +46,7 @@ class VirtualKey(msgspec.Struct, kw_only=True, frozen=True):
     allowed_channels: tuple[str, ...] = ()
     allowed_models: tuple[str, ...] = ()
     strict: bool = False
+    admin: bool = False
     enabled: bool = True
     created_at: float = 0.0
     last_used_at: float | None = None
@@ -111,8 +113,10 @@ class KeyRing:
         return len(self._entries)
 
     def usable(self, now: float) -> int:
-        """How many keys would be accepted at ``now``."""
-        return sum(key.refusal(now) is None for key, _ in self._entries.values())
+        """How many keys clients could use at ``now``; admin keys are not for them."""
+        return sum(
+            key.refusal(now) is None and not key.admin for key, _ in self._entries.values()
+        )
 
     def authenticate(self, key: str | None, now: float) -> Principal:
         """Who ``key`` acts for. Raises Unauthorized, which never repeats the key."""
@@ -124,14 +128,25 @@ class KeyRing:
             )
         if not _well_formed(key):
             raise Unauthorized("The API key is malformed: it holds a space or a strange character.")
-        wanted = digest(key, self._pepper)
+        principal = self.recall(digest(key, self._pepper), now)
+        if principal is None:
+            raise Unauthorized(_unknown(key))
+        return principal
+
+    def recall(self, wanted: bytes, now: float) -> Principal | None:
+        """Who the key with that digest acts for, None if there is none. Raises Unauthorized if the
+        key may not be used at ``now``."""
         entry = self._entries.get(wanted)
         if entry is None or not hmac.compare_digest(entry[0].digest, wanted):
-            raise Unauthorized(_unknown(key))
+            return None
         known, principal = entry
         if (refusal := known.refusal(now)) is not None:
             raise Unauthorized(refusal)
         return principal
+
+    def digest_of(self, key: str) -> bytes:
+        """The digest by which ``recall`` knows ``key`` again."""
+        return digest(key, self._pepper)
 
 
 def find_key(headers: Iterable[tuple[bytes, bytes]], query: bytes = b"") -> str | None:
@@ -190,4 +205,5 @@ def _principal(key: VirtualKey) -> Principal:
         allowed_channels=key.allowed_channels,
         allowed_models=key.allowed_models,
         strict=key.strict,
+        admin=key.admin,
     )

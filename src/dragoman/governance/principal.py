@@ -7,13 +7,14 @@ import msgspec
 
 class Principal(msgspec.Struct, kw_only=True, frozen=True):
     """An authenticated caller. Empty tuples mean no restriction; channel names and ids may be mixed
-    in ``allowed_channels`` (ids as decimal text)."""
+    in ``allowed_channels`` (ids as decimal text). An ``admin`` may administer, and do nothing else."""
 
     key_id: str
     name: str
     allowed_channels: tuple[str, ...] = ()
     allowed_models: tuple[str, ...] = ()
     strict: bool = False
+    admin: bool = False
 
     def may_use_model(self, model: str) -> bool:
         """Whether ``model`` is among the allowed ones, without regard to case."""

@@ -52,9 +52,9 @@ class RequestRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     time: lists are sorted and continued by it. ``started_at`` is Unix time; durations are
     milliseconds: ``queued_ms`` waiting for a free place, ``first_content_ms`` until the first content
     left for the client (None if none did), ``duration_ms`` over all. ``model`` is the name asked for,
-    ``channel`` the one that answered. ``status`` is what the client got (499: it left first),
-    ``error`` what it was told. ``outcome`` is ``ok``, ``error`` (refused or failed), ``broken``
-    (failed after content had left) or ``left``.
+    ``channel`` the one that answered or was tried last. ``status`` is what the client got (499: it
+    left first), ``error`` what it was told. ``outcome`` is ``ok``, ``error`` (refused or failed),
+    ``broken`` (failed after content had left) or ``left``.
     ``cost_nano_usd`` None means not priced.
     """
 

@@ -7,12 +7,14 @@ exists nowhere else at all.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 
 import msgspec
 
 LASTS_SECONDS = 3600.0
 _MAX_SESSIONS = 50_000
+_MAX_NAME = 200
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -34,18 +36,27 @@ class Affinity:
 
     def find(self, session: str, now: float) -> Place | None:
         """Where ``session`` was answered, if that was within the last hour."""
-        found = self._places.get(session)
+        name = _short(session)
+        found = self._places.get(name)
         if found is None:
             return None
         if now - found[1] > LASTS_SECONDS:
-            del self._places[session]
+            del self._places[name]
             return None
         return found[0]
 
     def remember(self, session: str, place: Place, now: float) -> None:
         """``session`` was answered at ``place``; the least recent is forgotten when there are too
         many."""
-        self._places[session] = (place, now)
-        self._places.move_to_end(session)
+        name = _short(session)
+        self._places[name] = (place, now)
+        self._places.move_to_end(name)
         if len(self._places) > self._most:
             self._places.popitem(last=False)
+
+
+def _short(session: str) -> str:
+    """Clients name their sessions: a long name must not cost its length in memory."""
+    if len(session) <= _MAX_NAME:
+        return session
+    return hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()

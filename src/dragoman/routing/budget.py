@@ -41,5 +41,5 @@ class RetryBudget:
 def full_jitter(repeat: int, random: Callable[[], float]) -> float:
     """Seconds to wait before the ``repeat``-th repeat (from 1): anything from 0 to a ceiling that
     doubles each time, so that clients who failed together do not come back together."""
-    ceiling: float = min(LONGEST_SECONDS, BASE_SECONDS * 2 ** (repeat - 1))
+    ceiling: float = min(LONGEST_SECONDS, BASE_SECONDS * 2 ** min(repeat - 1, 10))
     return random() * ceiling

@@ -21,7 +21,8 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     """Everything a request needs to know to use a channel; built once per configuration change.
 
     ``endpoints`` are in order of preference: a client of one of these protocols is passed through,
-    any other is translated to the first. ``models`` empty means all. ``aliases`` maps public model
+    any other is translated to the first. ``models`` empty means all; ``usual_models`` are then shown
+    as long as the provider's own list is not known. ``aliases`` maps public model
     names to upstream ones. ``timeout`` (seconds) bounds the silence before and between bytes.
     ``drops`` and ``quirks`` are the provider's, as in ``protocols.base.ModelProfile``. Several
     ``credentials`` are used in turn. ``prices`` are the operator's: by model, USD per million input
@@ -37,6 +38,7 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     credentials: tuple[Secret, ...] = ()
     credential_header: str = ""
     models: tuple[str, ...] = ()
+    usual_models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = {}
     enabled: bool = True
     priority: int = 1

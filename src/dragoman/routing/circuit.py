@@ -23,12 +23,13 @@ OPEN_SECONDS = 30.0
 class Circuit:
     """One circuit. All times are monotonic seconds."""
 
-    __slots__ = ("_buckets", "_consecutive", "_opened", "_probing")
+    __slots__ = ("_buckets", "_consecutive", "_opened", "_probe", "_probes")
 
     def __init__(self) -> None:
         self._consecutive = 0
         self._opened: float | None = None
-        self._probing = False
+        self._probe = 0  # the number of the probe under way, 0 if none is
+        self._probes = 0
         # [second, successes, failures]: 30 s of a busy channel must not be 30 s of single entries.
         self._buckets: deque[list[int]] = deque()
 
@@ -51,37 +52,42 @@ class Circuit:
         """Whether a request may pass: always if closed, one at a time if half-open."""
         if self._opened is None:
             return True
-        return not self._probing and now >= self._opened + OPEN_SECONDS
+        return not self._probe and now >= self._opened + OPEN_SECONDS
 
-    def begin(self) -> bool:
-        """A request passes; True if it is the half-open circuit's probe."""
-        if self._opened is None or self._probing:
-            return False
-        self._probing = True
-        return True
+    def begin(self) -> int:
+        """A request passes; its number if it is the probe of a circuit that is not closed, else 0."""
+        if self._opened is None or self._probe:
+            return 0
+        self._probes += 1
+        self._probe = self._probes
+        return self._probe
 
-    def abandon(self) -> None:
-        """The probe ended without a verdict: the next request is the probe."""
-        self._probing = False
+    def end(self, probe: int) -> None:
+        """That probe is over, whatever came of it: another may pass when it is time."""
+        if probe == self._probe:
+            self._probe = 0
 
     def succeeded(self, now: float) -> None:
         """Count a success; it closes an open circuit, whoever brought it."""
         self._consecutive = 0
-        self._probing = False
         if self._opened is not None:
             self._opened = None
+            self._probe = 0
             self._buckets.clear()
         self._bucket(now)[1] += 1
 
     def failed(self, now: float) -> bool:
         """Count a failure; True if it opened the circuit, or held it open."""
         self._consecutive += 1
-        self._probing = False
         self._bucket(now)[2] += 1
         if self._opened is not None or self._tripped():
             self._opened = now
             return True
         return False
+
+    def trip(self, now: float) -> None:
+        """Open it, or hold it open, for what happened elsewhere at the same address."""
+        self._opened = now
 
     def half_open(self, now: float) -> None:
         """There is reason to believe that things are better: the next request may find out."""
@@ -92,7 +98,7 @@ class Circuit:
         """Forget everything."""
         self._consecutive = 0
         self._opened = None
-        self._probing = False
+        self._probe = 0
         self._buckets.clear()
 
     def _tripped(self) -> bool:

@@ -58,6 +58,15 @@ class Limiter:
         self._trim()
         self.pump()
 
+    def forget(self) -> None:
+        """Start anew, as for another address; places in use stay taken."""
+        self._samples.clear()
+        self._trim()
+        self._errors = 0
+        self._changed = None
+        if self.adaptive:
+            self.limit = self._channel.min_concurrency
+
     @property
     def adaptive(self) -> bool:
         """Whether the limit moves."""

@@ -6,79 +6,112 @@ behind those that are well.
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 EVERY_MODEL = ""
 """The key under which a bench holds for whatever is asked."""
 
 LONGEST_SECONDS = 3600.0
 _FIRST_SECONDS = 2.0
 _LONGEST_GUESS = 60.0
+_MAX_DOUBLINGS = 10
 _MAX_MODELS = 1000  # clients choose model names: the memory of them must not grow with them
 
 
-class Cooldowns:
-    """The benches of one credential. All times are monotonic seconds."""
+class _Bench(NamedTuple):
+    until: float
+    reason: str
+    since: float
+    stated: bool
 
-    __slots__ = ("_refusals", "_until")
+
+class Cooldowns:
+    """The benches of one credential. All times are monotonic seconds.
+
+    A bench whose length the upstream stated holds to its end. One that was guessed ends early when a
+    request that began after it is answered all the same; what began before it proves nothing.
+    """
+
+    __slots__ = ("_benches", "_refusals")
 
     def __init__(self) -> None:
-        self._until: dict[str, tuple[float, str]] = {}
-        self._refusals: dict[str, int] = {}
+        self._benches: dict[str, _Bench] = {}
+        self._refusals: dict[str, tuple[int, float]] = {}  # how many, and when the last one was
 
-    def bench(self, model: str, seconds: float, now: float, reason: str) -> None:
+    def bench(
+        self, model: str, seconds: float, now: float, reason: str, *, stated: bool = False
+    ) -> None:
         """Bench ``model`` (or EVERY_MODEL); a longer bench that is there already stands."""
         until = now + min(seconds, LONGEST_SECONDS)
-        held = self._until.get(model)
-        if held is None or held[0] < until:
-            if len(self._until) >= _MAX_MODELS:
+        held = self._benches.get(model)
+        if held is None or held.until < until:
+            if held is None and len(self._benches) >= _MAX_MODELS:
                 self._forget(now)
-            self._until[model] = (until, reason)
+            self._benches[model] = _Bench(until, reason, now, stated)
 
-    def refused(self, model: str, seconds: float | None, now: float, reason: str) -> float:
+    def refused(
+        self, model: str, seconds: float | None, now: float, reason: str, began: float | None = None
+    ) -> float:
         """Bench ``model`` after a refusal: as long as the upstream said or, if it did not, twice as
-        long as after the one before. Returns the seconds."""
-        times = self._refusals.get(model, 0)
-        if len(self._refusals) >= _MAX_MODELS:
+        long as after the one before. Returns the seconds.
+
+        ``began`` is when the refused request did: those that were under way together and are refused
+        together count once.
+        """
+        times, last = self._refusals.get(model, (0, -math.inf))
+        if began is None or began >= last:
+            times += 1
+        if model not in self._refusals and len(self._refusals) >= _MAX_MODELS:
             self._refusals.clear()
-        self._refusals[model] = min(times + 1, 10)
-        if seconds is None:
-            seconds = min(_FIRST_SECONDS * 2**times, _LONGEST_GUESS)
-        self.bench(model, seconds, now, reason)
+        self._refusals[model] = (min(times, _MAX_DOUBLINGS), now)
+        stated = seconds is not None and seconds > 0  # "0" is said by upstreams that do not know
+        if seconds is None or not stated:
+            seconds = min(_FIRST_SECONDS * 2 ** (times - 1), _LONGEST_GUESS)
+        seconds = min(seconds, LONGEST_SECONDS)
+        self.bench(model, seconds, now, reason, stated=stated)
         return seconds
 
-    def recovered(self, model: str) -> None:
-        """The credential answered for ``model``: refusals are counted from the start again."""
-        if self._refusals:
-            self._refusals.pop(model, None)
-            self._refusals.pop(EVERY_MODEL, None)
-        if self._until:
-            self._until.pop(model, None)
-            self._until.pop(EVERY_MODEL, None)
+    def recovered(self, model: str, began: float) -> None:
+        """The credential answered a request for ``model`` that began at ``began``: refusals before it
+        are counted no more."""
+        for name in (model, EVERY_MODEL):
+            refusal = self._refusals.get(name)
+            if refusal is not None and refusal[1] <= began:
+                del self._refusals[name]
+            bench = self._benches.get(name)
+            if bench is not None and bench.since <= began and not bench.stated:
+                del self._benches[name]
 
     def left(self, model: str, now: float) -> tuple[float, str]:
         """(seconds left of the bench that holds for ``model``, its reason); (0, "") if none does."""
-        if not self._until:
+        if not self._benches:
             return 0.0, ""
         latest, reason = 0.0, ""
         for name in (model, EVERY_MODEL):
-            held = self._until.get(name)
-            if held is not None and held[0] > max(now, latest):
-                latest, reason = held
+            held = self._benches.get(name)
+            if held is not None and held.until > max(now, latest):
+                latest, reason = held.until, held.reason
         return (latest - now, reason) if latest else (0.0, "")
 
     def listed(self, now: float) -> list[tuple[str, float, str]]:
         """(model, seconds left, reason) of every bench that holds now."""
         return [
-            (model, until - now, reason)
-            for model, (until, reason) in self._until.items()
-            if until > now
+            (model, held.until - now, held.reason)
+            for model, held in self._benches.items()
+            if held.until > now
         ]
 
     def reset(self) -> None:
         """Forget everything."""
-        self._until.clear()
+        self._benches.clear()
         self._refusals.clear()
 
     def _forget(self, now: float) -> None:
-        self._until = {model: held for model, held in self._until.items() if held[0] > now}
-        if len(self._until) >= _MAX_MODELS:
-            del self._until[next(iter(self._until))]
+        """Make room: what is over or, if nothing is, what is over soonest. The bench of the credential
+        itself stays: whoever asks for a thousand models must not end it."""
+        benches = self._benches
+        over = [model for model, held in benches.items() if held.until <= now]
+        models = (model for model in benches if model != EVERY_MODEL)
+        for model in over or [min(models, key=lambda model: benches[model].until)]:
+            del benches[model]

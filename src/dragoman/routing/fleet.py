@@ -6,14 +6,14 @@ one whose priority changed is not forgiven an outage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import msgspec
 
 from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.secret import Secret
 from dragoman.routing.channel import Channel
-from dragoman.routing.circuit import Circuit
+from dragoman.routing.circuit import CONSECUTIVE_FAILURES, Circuit
 from dragoman.routing.concurrency import Limiter
 from dragoman.routing.cooldown import EVERY_MODEL, Cooldowns
 from dragoman.routing.verdict import Verdict, judge
@@ -71,6 +71,7 @@ class Lane:
         self.last_error = ""
         self._told = told
         self._turn = 0
+        self._failed_in_a_row = 0
         self._latency: float | None = None
         self._measured = 0.0
 
@@ -84,40 +85,42 @@ class Lane:
         self.credentials = _credentials(channel, kept)
         if moved:
             self._latency = None
+            self._failed_in_a_row = 0
+            self.limiter.forget()
         self.limiter.configure(channel)
 
     def next_credential(
-        self, model: str, now: float, tried: frozenset[int] | set[int], first: int | None = None
+        self,
+        among: Sequence[Credential],
+        model: str,
+        now: float,
+        tried: Set[Credential],
+        first: int | None = None,
     ) -> tuple[Credential | None, str]:
-        """(a credential nothing is wrong with, "") or (None, why there is none).
+        """(one of ``among`` that nothing is wrong with, "") or (None, why there is none).
 
-        They take turns; ``first`` (a number) goes first if it is well. ``tried`` are left out.
+        They take turns, which ``used`` counts; ``first`` (a number) goes first if it is well.
+        ``tried`` are left out.
         """
-        credentials = self.credentials
-        count = len(credentials)
+        count = len(among)
         start = self._turn
         if first is not None:
-            start = next((i for i, one in enumerate(credentials) if one.number == first), start)
+            start = next((i for i, one in enumerate(among) if one.number == first), start)
         why = ""
         for step in range(count):
-            index = (start + step) % count
-            credential = credentials[index]
-            if credential.number in tried:
+            credential = among[(start + step) % count]
+            if credential in tried:
                 continue
             obstacle = credential.obstacle(model, now)
             if obstacle is None:
-                if first is None:
-                    self._turn = (index + 1) % count
                 return credential, ""
             why = obstacle if count == 1 else f"credential {credential.number}: {obstacle}"
         return None, why or "tried already"
 
-    def least_bad(
-        self, model: str, now: float, tried: frozenset[int] | set[int]
-    ) -> Credential | None:
-        """The untried credential that is worth another try first."""
-        untried = [one for one in self.credentials if one.number not in tried]
-        return min(untried, key=lambda one: one.rest(model, now)) if untried else None
+    def used(self, credential: Credential) -> None:
+        """A request goes out with ``credential``: it is the next one's turn."""
+        if credential.number:
+            self._turn = credential.number % len(self.credentials)
 
     def latency(self, now: float) -> float | None:
         """Smoothed seconds to the first content; None if not measured within the last minute."""
@@ -139,29 +142,49 @@ class Lane:
         *,
         seconds: float,
         now: float,
+        began: float | None = None,
     ) -> Verdict:
-        """Draw the conclusions from an attempt at ``model`` that took ``seconds``."""
+        """Draw the conclusions from an attempt at ``model`` whose answer took ``seconds`` to come, and
+        which began at ``began`` if that was longer ago."""
         verdict = judge(error)
         if verdict is Verdict.UNTOUCHED:
             return verdict
         self.requests += 1
+        self.errors += error is not None
+        if not self.has(credential):
+            return verdict
+        began = now - seconds if began is None else began
+        if verdict is not Verdict.FAILURE:
+            self._failed_in_a_row = 0
         if error is None:
-            credential.circuit.succeeded(now)
-            credential.cooldowns.recovered(model)
+            self.works(credential, now)
+            credential.cooldowns.recovered(model, began)
             self.limiter.sample(seconds, error=False, now=now)
             return verdict
-        self.errors += 1
         self.last_error = error.message
-        self._conclude(verdict, credential, model, error, now)
+        self._conclude(verdict, credential, model, error, began=began, now=now)
         if verdict in (Verdict.RATE_LIMITED, Verdict.FAILURE):
             self.limiter.sample(seconds, error=True, now=now)
         elif verdict is Verdict.ALIVE:
             self.limiter.sample(seconds, error=False, now=now)
         return verdict
 
+    def has(self, credential: Credential) -> bool:
+        """Whether ``credential`` is still in use: what is learned of one that was replaced, or of the
+        address before, says nothing about the channel as it is now."""
+        return credential in self.credentials
+
+    def works(self, credential: Credential, now: float) -> None:
+        """``credential`` was answered. If its circuit was not closed the address was perhaps dead for
+        all of them, and they need not wait any longer to find out."""
+        if not credential.circuit.closed:
+            for one in self.credentials:
+                one.circuit.half_open(now)
+        credential.circuit.succeeded(now)
+
     def exhausted(self, credential: Credential, model: str, seconds: float, now: float) -> None:
         """The upstream's headers say that it will take nothing more for ``seconds``."""
-        credential.cooldowns.bench(model, seconds, now, "rate limit used up")
+        credential.cooldowns.bench(model, seconds, now, "rate limit used up", stated=True)
 
     def probed(self, credential: Credential, error: GatewayError | None, now: float) -> None:
         """Draw the conclusions from a check that was no client's request.
@@ -173,11 +196,11 @@ class Lane:
             if not credential.well(now):
                 self._told(self.channel, f"{_which(self, credential)} is worth another try")
             credential.circuit.half_open(now)
-            credential.cooldowns.recovered(EVERY_MODEL)
+            credential.cooldowns.recovered(EVERY_MODEL, now)
         elif judge(error) is Verdict.FAILURE:
             credential.circuit.failed(now)
         elif judge(error) is Verdict.CREDENTIAL:
-            self._conclude(Verdict.CREDENTIAL, credential, EVERY_MODEL, error, now)
+            self._refused(credential, error, now)
 
     def reset(self) -> None:
         """End every bench and close every circuit."""
@@ -186,36 +209,60 @@ class Lane:
             credential.cooldowns.reset()
 
     def _conclude(
-        self, verdict: Verdict, credential: Credential, model: str, error: GatewayError, now: float
+        self,
+        verdict: Verdict,
+        credential: Credential,
+        model: str,
+        error: GatewayError,
+        *,
+        began: float,
+        now: float,
     ) -> None:
-        circuit, cooldowns = credential.circuit, credential.cooldowns
-        which = _which(self, credential)
-        if verdict is Verdict.FAILURE:
-            was_closed = circuit.closed
-            # A dead address is dead for all its credentials.
-            opened = [one.circuit.failed(now) for one in self.credentials]
-            if was_closed and any(opened):
-                self._told(self.channel, f"failing; left alone for 30 s ({error.message})")
-            if error.retry_after:
-                cooldowns.bench(EVERY_MODEL, error.retry_after, now, "overloaded")
-            return
-        if verdict is Verdict.CREDENTIAL:
-            circuit.abandon()
-            reason = "credential refused"
-            cooldowns.refused(EVERY_MODEL, CREDENTIAL_BENCH_SECONDS, now, reason)
+        cooldowns = credential.cooldowns
+        match verdict:
+            case Verdict.FAILURE:
+                self._failed(credential, error, now)
+            case Verdict.CREDENTIAL:
+                self._refused(credential, error, now)
+            case Verdict.RATE_LIMITED:
+                known = cooldowns.left(model, now)[0]
+                seconds = cooldowns.refused(model, error.retry_after, now, "rate limited", began)
+                if not known:
+                    which = _which(self, credential)
+                    what = f"{which} is rate limited for '{model[:100]}', {seconds:.0f} s"
+                    self._told(self.channel, what)
+            case Verdict.MODEL_MISSING:
+                self.works(credential, now)
+                for one in self.credentials:
+                    one.cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "model missing")
+            case Verdict.NO_ACCESS:
+                self.works(credential, now)
+                cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "no access to the model")
+            case _:
+                self.works(credential, now)
+
+    def _failed(self, credential: Credential, error: GatewayError, now: float) -> None:
+        was_closed = credential.circuit.closed
+        opened = credential.circuit.failed(now)
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= CONSECUTIVE_FAILURES:
+            opened = True
+            for one in self.credentials:  # a dead address is dead for all of them
+                one.circuit.trip(now)
+        if was_closed and opened:
+            self._told(self.channel, f"failing; left alone for 30 s ({error.message})")
+        if error.retry_after:
+            credential.cooldowns.bench(
+                EVERY_MODEL, error.retry_after, now, "overloaded", stated=True
+            )
+
+    def _refused(self, credential: Credential, error: GatewayError, now: float) -> None:
+        reason = "credential refused"
+        known = credential.cooldowns.left(EVERY_MODEL, now)[1] == reason
+        credential.cooldowns.bench(EVERY_MODEL, CREDENTIAL_BENCH_SECONDS, now, reason)
+        if not known:
+            which = _which(self, credential)
             self._told(self.channel, f"{which} is refused by the provider ({error.message})")
-            return
-        if verdict is Verdict.RATE_LIMITED:
-            circuit.abandon()
-            seconds = cooldowns.refused(model, error.retry_after, now, "rate limited")
-            self._told(self.channel, f"{which} is rate limited for '{model}', {seconds:.0f} s")
-            return
-        circuit.succeeded(now)
-        if verdict is Verdict.MODEL_MISSING:
-            for one in self.credentials:
-                one.cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "model missing")
-        elif verdict is Verdict.NO_ACCESS:
-            cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "no access to the model")
 
     def snapshot(self, now: float) -> LaneState:
         """What an operator may see of it."""
@@ -336,10 +383,10 @@ def _credentials(channel: Channel, known: Iterable[Credential]) -> list[Credenti
     """One Credential each; those whose secret is known keep their health."""
     if not channel.credentials:
         return [next((one for one in known if one.secret is None), Credential(None, 0))]
-    by_secret = {one.secret: one for one in known}
+    by_secret = {one.secret: one for one in known}  # each once, should a secret be listed twice
     listed = []
     for number, secret in enumerate(channel.credentials, start=1):
-        credential = by_secret.get(secret) or Credential(secret, number)
+        credential = by_secret.pop(secret, None) or Credential(secret, number)
         credential.number = number
         listed.append(credential)
     return listed

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from dragoman.canonical.errors import (
     GatewayError,
+    NotTranslatable,
     UpstreamModelMissing,
     UpstreamOverloaded,
     UpstreamRateLimited,
@@ -36,7 +37,7 @@ MAX_ATTEMPTS = 3
 LONGEST_REPEAT_WAIT = 10.0
 """A channel that asks for more patience than this is not waited for: the client is told instead."""
 
-_NONE: frozenset[int] = frozenset()
+_NONE: frozenset[Credential] = frozenset()
 _CREDENTIAL_MATTERS = (Verdict.CREDENTIAL, Verdict.RATE_LIMITED, Verdict.NO_ACCESS)
 
 
@@ -50,6 +51,7 @@ class Slot:
         self.option = option
         self.credential = credential
         self.began = now
+        option.lane.used(credential)
         self._probe = credential.circuit.begin()
         self._response_seconds: float | None = None
         self._open = True
@@ -67,9 +69,11 @@ class Slot:
     def responded(self, now: float) -> None:
         """The first content has come: the channel works, however long the answer gets."""
         self._response_seconds = now - self.began
-        self.lane.responded(self._response_seconds, now)
-        if not self.credential.circuit.closed:
-            self.credential.circuit.succeeded(now)
+        lane = self.lane
+        if lane.has(self.credential):
+            lane.responded(self._response_seconds, now)
+            if not self.credential.circuit.closed:
+                lane.works(self.credential, now)
 
     def close(self, error: GatewayError | None, now: float, *, excused: bool = False) -> Verdict:
         """Give the place back and draw the conclusions; none if ``excused``: the client went away,
@@ -84,10 +88,15 @@ class Slot:
             verdict = Verdict.UNTOUCHED
         else:
             verdict = lane.settle(
-                self.credential, self.option.model, error, seconds=seconds, now=now
+                self.credential,
+                self.option.model,
+                error,
+                seconds=seconds,
+                now=now,
+                began=self.began,
             )
-        if self._probe and verdict is Verdict.UNTOUCHED:
-            self.credential.circuit.abandon()
+        if self._probe:
+            self.credential.circuit.end(self._probe)
         lane.limiter.give_back()
         return verdict
 
@@ -103,8 +112,8 @@ class Plan:
         pinned: bool = False,
         fallback: bool = True,
     ) -> None:
-        """``prefer`` goes first within its priority, or before everything if ``pinned``. Without
-        ``fallback`` one channel is tried."""
+        """``prefer`` goes first within its priority. If ``pinned`` it goes before everything, and is
+        waited for if it is full. Without ``fallback`` one channel is tried."""
         self.order = order
         self.options = order.options
         self.skipped: dict[int, str] = {}
@@ -112,44 +121,34 @@ class Plan:
         self.affinity = ""
         self._fallback = fallback
         self._prefer = prefer
-        self._tried: dict[int, set[int]] = {}
+        self._pinned = pinned
+        self._used: set[int] = set()
+        self._tried: dict[int, set[Credential]] = {}
         self._dismissed: set[int] = set()
         self._repeats = 0
         self._failures: list[GatewayError] = []
         if prefer is not None:
-            self._bring_forward(prefer, pinned)
+            self._bring_forward(prefer)
 
     def pick(self, now: float) -> Slot | None:
         """Take a place at the best candidate. None: wait for one of ``full`` or, if that is empty,
         nothing is left."""
-        full: list[Option] = []
-        ill: list[Option] = []
-        for option in self.options:
-            channel_id = option.channel.id
-            if channel_id in self._dismissed:
-                continue
-            credential, why = self._credential(option, now)
-            if credential is None:
-                self.skipped[channel_id] = why
-                ill.append(option)
-            elif option.lane.limiter.take():
-                return self._slot(option, credential, now)
-            else:
-                self.skipped[channel_id] = _full(option.lane)
-                full.append(option)
-        if not full and ill:
+        slot, full, ill = self._pick_well(now)
+        if slot is None and not full and ill:
             slot = self._last_resort(ill, full, now)
-            if slot is not None:
-                return slot
         self.full = full
-        return None
+        return slot
 
     def granted(self, option: Option, now: float) -> Slot:
-        """Use the place that waiting got at one of ``full``."""
+        """Use the place that waiting got at one of ``full`` or, if that has fallen ill meanwhile, the
+        place of another that is well."""
         credential, _ = self._credential(option, now)
         if credential is None:
-            tried = self._tried.get(option.channel.id) or _NONE
-            credential = option.lane.least_bad(option.model, now, tried)
+            other, *_ = self._pick_well(now)
+            if other is not None:
+                option.lane.limiter.give_back()
+                return other
+            credential = self._least_bad(option, now)
         assert credential is not None, "only untried candidates are waited for"
         return self._slot(option, credential, now)
 
@@ -161,14 +160,17 @@ class Plan:
         if excused:
             return
         channel_id = slot.channel.id
-        if not self._fallback:
-            self._dismissed.update(option.channel.id for option in self.options)
-            return
         if verdict in _CREDENTIAL_MATTERS:
-            self._tried.setdefault(channel_id, set()).add(slot.credential.number)
-            if len(self._tried[channel_id]) < len(slot.lane.credentials):
+            tried = self._tried.setdefault(channel_id, set())
+            tried.add(slot.credential)
+            if len(tried) < len(slot.option.credentials):
                 return
         self._dismissed.add(channel_id)
+
+    @property
+    def left(self) -> bool:
+        """Whether there is a candidate that has not failed."""
+        return any(option.channel.id not in self._dismissed for option in self.options)
 
     def repeat(self, slot: Slot, error: GatewayError, random: Callable[[], float]) -> float | None:
         """Seconds to wait before trying the candidate of ``slot`` once more where it stands; None if
@@ -196,23 +198,50 @@ class Plan:
 
     def passed_over(self) -> list[tuple[Channel, str]]:
         """(channel, why) of every candidate that was not tried, for the request log."""
-        tried = self._dismissed | self._tried.keys()
-        untried = [option.channel for option in self.options if option.channel.id not in tried]
+        untried = [option.channel for option in self.options if option.channel.id not in self._used]
         reasons = [(channel, self.skipped.get(channel.id, "not needed")) for channel in untried]
         return [*reasons, *self.order.excluded]
+
+    def _pick_well(self, now: float) -> tuple[Slot | None, list[Option], list[Option]]:
+        """(the best candidate that is well and has a place, those that are full, those that are
+        ill)."""
+        full: list[Option] = []
+        ill: list[Option] = []
+        for option in self.options:
+            channel_id = option.channel.id
+            if channel_id in self._dismissed:
+                continue
+            credential, why = self._credential(option, now)
+            if credential is None:
+                self.skipped[channel_id] = why
+                ill.append(option)
+            elif option.lane.limiter.take():
+                return self._slot(option, credential, now), full, ill
+            else:
+                self.skipped[channel_id] = _full(option.lane)
+                full.append(option)
+                if self._pinned and self._prefer and self._prefer.channel_id == channel_id:
+                    break
+        return None, full, ill
 
     def _credential(self, option: Option, now: float) -> tuple[Credential | None, str]:
         channel_id = option.channel.id
         prefer = self._prefer
         first = prefer.credential if prefer and prefer.channel_id == channel_id else None
         tried = self._tried.get(channel_id) or _NONE
-        return option.lane.next_credential(option.model, now, tried, first)
+        lane = option.lane
+        return lane.next_credential(option.credentials, option.model, now, tried, first)
+
+    def _least_bad(self, option: Option, now: float) -> Credential | None:
+        """The untried credential that is worth another try first."""
+        tried = self._tried.get(option.channel.id) or _NONE
+        untried = [one for one in option.credentials if one not in tried]
+        return min(untried, key=lambda one: one.rest(option.model, now)) if untried else None
 
     def _last_resort(self, ill: list[Option], full: list[Option], now: float) -> Slot | None:
         found = []
         for option in ill:
-            tried = self._tried.get(option.channel.id) or _NONE
-            credential = option.lane.least_bad(option.model, now, tried)
+            credential = self._least_bad(option, now)
             if credential is not None:
                 found.append((credential.rest(option.model, now), option, credential))
         for _, option, credential in sorted(found, key=lambda one: one[0]):
@@ -222,20 +251,22 @@ class Plan:
         return None
 
     def _slot(self, option: Option, credential: Credential, now: float) -> Slot:
-        self.skipped.pop(option.channel.id, None)
+        channel_id = option.channel.id
+        self._used.add(channel_id)
+        if not self._fallback and len(self._used) == 1:
+            others = {other.channel.id for other in self.options} - self._used
+            self._dismissed |= others
+            self.skipped.update(dict.fromkeys(others, "fallback is switched off"))
         return Slot(option, credential, now)
 
-    def _bring_forward(self, prefer: Place, pinned: bool) -> None:
+    def _bring_forward(self, prefer: Place) -> None:
         option = next((o for o in self.options if o.channel.id == prefer.channel_id), None)
         if option is None:
             return
         self.affinity = f"session: {option.channel.name}"
         others = [other for other in self.options if other is not option]
-        place = 0
-        if not pinned:
-            priority = option.channel.priority
-            place = sum(other.channel.priority < priority for other in others)
-        others.insert(place, option)
+        better = 0 if self._pinned else sum(other.tier < option.tier for other in others)
+        others.insert(better, option)
         self.options = others
 
 
@@ -246,10 +277,12 @@ def _rank(error: GatewayError) -> int:
             return 0
         case UpstreamOverloaded():
             return 1
-        case UpstreamModelMissing():
+        case NotTranslatable():
             return 3
-        case UpstreamRefusedCredential():
+        case UpstreamModelMissing():
             return 4
+        case UpstreamRefusedCredential():
+            return 5
         case _:
             return 2
 

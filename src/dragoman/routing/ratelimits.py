@@ -27,6 +27,7 @@ _PAIRS = (
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _MILLISECONDS = re.compile(r"(\d+(?:\.\d+)?)ms")
 _UNIX_FROM = 1e9  # a number this large is a moment, not a duration
+_UNIX_MILLISECONDS_FROM = 1e11  # OpenRouter's
 LONGEST_SECONDS = 300.0
 """Nothing is learned from a reset further away: it is a daily quota or nonsense."""
 
@@ -38,7 +39,7 @@ def exhausted_for(headers: Mapping[str, str], now: float) -> float | None:
     """
     longest: float | None = None
     for remaining, reset in _PAIRS:
-        if headers.get(remaining) in ("0", "0.0") and reset in headers:
+        if reset in headers and _nothing_left(headers.get(remaining)):
             seconds = _seconds(headers[reset], now)
             if seconds is not None and 0 < seconds <= LONGEST_SECONDS:
                 longest = max(seconds, longest or 0.0)
@@ -54,7 +55,16 @@ def _seconds(text: str, now: float) -> float | None:
         return _duration(text) if text[:1].isdigit() and "-" not in text else _moment(text, now)
     if not math.isfinite(number):
         return None
+    if number >= _UNIX_MILLISECONDS_FROM:
+        number /= 1000
     return number - now if number >= _UNIX_FROM else number
+
+
+def _nothing_left(text: str | None) -> bool:
+    try:
+        return text is not None and float(text) <= 0
+    except ValueError:
+        return False
 
 
 def _duration(text: str) -> float | None:
@@ -68,6 +78,9 @@ def _duration(text: str) -> float | None:
 
 def _moment(text: str, now: float) -> float | None:
     try:
-        return datetime.datetime.fromisoformat(text).timestamp() - now
-    except (ValueError, OverflowError):
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
         return None
+    if moment.tzinfo is None:  # no RFC 3339: it would be read in the gateway's own time zone
+        return None
+    return moment.timestamp() - now

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from dragoman.canonical.errors import Forbidden, ModelNotFound, Unavailable
 from dragoman.routing.channel import Channel
-from dragoman.routing.fleet import Fleet, Lane
+from dragoman.routing.fleet import Credential, Fleet, Lane
 
 _MAX_REMEMBERED = 4096  # clients choose model names: the memory of them must not grow with them
+_MAX_PARTS = 100  # one per different restriction of keys
 _MAX_TURNS = 1000  # of a weighted round robin; finer weights are rounded
 
 Allowed = Callable[[Channel], bool]
@@ -22,14 +24,23 @@ PriceOf = Callable[[Channel, str], float | None]
 """(channel, public model name) → what a typical request costs there, None if unknown."""
 Lists = Callable[[Channel, str], bool | None]
 """(channel, public model name) → whether the provider lists the model; None if that is not known."""
+NamesOf = Callable[[Channel], Iterable[str]]
+"""The public model names to show for a channel."""
 
 
 class Option(msgspec.Struct, frozen=True, eq=False):
-    """A channel that may answer, its live state, and the public model name to ask it for."""
+    """A channel that may answer, its live state, and the public model name to ask it for.
+
+    ``credentials`` are those that belong to ``channel`` as it is here: a request that outlives a
+    change of the configuration must not send the new secret to the old address. ``tier`` counts from
+    0, the best.
+    """
 
     channel: Channel
     lane: Lane
     model: str
+    credentials: Sequence[Credential]
+    tier: int
 
 
 class Strategies(msgspec.Struct, kw_only=True, frozen=True):
@@ -50,20 +61,41 @@ class Strategies(msgspec.Struct, kw_only=True, frozen=True):
 class Tier:
     """Channels of one priority that serve one model, and whose turn it is."""
 
-    __slots__ = ("_cycle", "_turn", "options")
+    __slots__ = ("_cycle", "_parts", "_seconds", "_turn", "options")
 
     def __init__(self, options: tuple[Option, ...]) -> None:
         self.options = options
-        self._cycle = _weighted_cycle([option.channel.weight for option in options])
+        self._cycle = _turns(options)
         self._turn = itertools.count()
+        self._seconds: dict[int, tuple[Sequence[int], itertools.count[int]]] = {}
+        self._parts: dict[tuple[int, ...], Tier] = {}
 
     def next(self) -> tuple[Option, ...]:
-        """All of them, beginning with whose turn it is."""
+        """All of them, beginning with whose turn it is. The second is whose turn it would be without
+        the first: if that is full or failing, the others share its turns as their weights say."""
         options = self.options
-        if len(options) == 1:
+        if len(options) < 2:
             return options
-        start = self._cycle[next(self._turn) % len(self._cycle)]
-        return options[start:] + options[:start]
+        first = self._cycle[next(self._turn) % len(self._cycle)]
+        others = options[first + 1 :] + options[:first]
+        if len(others) > 1:
+            if (known := self._seconds.get(first)) is None:
+                known = self._seconds[first] = (_turns(others), itertools.count())
+            cycle, turn = known
+            second = cycle[next(turn) % len(cycle)]
+            others = others[second:] + others[:second]
+        return (options[first], *others)
+
+    def part(self, options: tuple[Option, ...]) -> Tier:
+        """A tier of some of its ``options``, with turns of its own: the shares of a key that may not
+        use all of them are as the weights say, too."""
+        name = tuple(option.channel.id for option in options)
+        part = self._parts.get(name)
+        if part is None:
+            if len(self._parts) >= _MAX_PARTS:
+                self._parts.clear()
+            part = self._parts[name] = Tier(options)
+        return part
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -86,9 +118,10 @@ class RoutingTable:
         strategies: Strategies | None = None,
         price_of: PriceOf = lambda channel, model: None,
         lists: Lists = lambda channel, model: None,
+        names_of: NamesOf = Channel.names,
     ) -> None:
         """``fleet`` has a lane for each of the channels; None makes one. ``lists`` is asked about
-        channels that state no models of their own."""
+        channels that state no models of their own, ``names_of`` for the names to show."""
         if fleet is None:
             fleet = Fleet()
             fleet.configure(channels)
@@ -97,6 +130,8 @@ class RoutingTable:
         self._strategies = strategies or Strategies()
         self._price_of = price_of
         self._lists = lists
+        self._names_of = names_of
+        self._models: dict[str, tuple[Channel, ...]] | None = None
         self._tiers: dict[str, tuple[Tier, ...]] = {}
         self._any: tuple[Tier, ...] | None = None
 
@@ -133,31 +168,36 @@ class RoutingTable:
         may use none.
         """
         if self._any is None:
-            enabled = [channel for channel in self.channels if channel.enabled]
-            self._any = self._tiers_of(enabled, "")
+            self._any = self._tiers_of([channel for channel in self.channels if channel.enabled])
         if not self._any:
             raise Unavailable("No channel is enabled.")
         order = self._ordered(self._any, self._strategies.default, now, allowed)
         options = []
         for option in order.options:
-            names = option.channel.names() or (model,)
-            name = next((name for name in names if may_use_model(name)), None)
-            if name is None:
+            name = option.model or model
+            if not may_use_model(name):
+                channel = option.channel
+                others = (*channel.models, *channel.aliases) if channel.models else ()
+                name = next((other for other in others if may_use_model(other)), "")
+            if not name:
                 order.excluded.append((option.channel, "the key may not use its models"))
             else:
-                options.append(msgspec.structs.replace(option, model=name))
+                same = name == option.model
+                options.append(option if same else msgspec.structs.replace(option, model=name))
         if not options:
             raise Forbidden("This key may not use any channel.", code="channel_not_allowed")
         return Order(options=options, excluded=order.excluded, strategy="high_availability")
 
     def models(self) -> dict[str, tuple[Channel, ...]]:
         """Every model name the enabled channels list, with the channels that have it."""
-        names: dict[str, tuple[Channel, ...]] = {}
-        for channel in self.channels:
-            if channel.enabled:
-                for name in channel.names():
-                    names[name] = (*names.get(name, ()), channel)
-        return names
+        if self._models is None:
+            names: dict[str, list[Channel]] = {}
+            for channel in self.channels:
+                if channel.enabled:
+                    for name in self._names_of(channel):
+                        names.setdefault(name, []).append(channel)
+            self._models = {name: tuple(channels) for name, channels in names.items()}
+        return self._models
 
     def _ordered(
         self, tiers: tuple[Tier, ...], strategy: str, now: float, allowed: Allowed | None
@@ -165,12 +205,17 @@ class RoutingTable:
         options: list[Option] = []
         excluded: list[tuple[Channel, str]] = []
         for tier in tiers:
-            members = tier.next()
+            part = tier
             if allowed is not None:
-                barred = [option for option in members if not allowed(option.channel)]
-                if barred:
-                    excluded += [(option.channel, "the key may not use it") for option in barred]
-                    members = tuple(option for option in members if option not in barred)
+                usable = tuple(option for option in tier.options if allowed(option.channel))
+                if len(usable) < len(tier.options):
+                    part = tier.part(usable)
+                    excluded += [
+                        (option.channel, "the key may not use it")
+                        for option in tier.options
+                        if option not in usable
+                    ]
+            members = part.next()
             if strategy != "round_robin" and len(members) > 1:
                 options += self._by_strategy(strategy, members, now)
             else:
@@ -206,20 +251,30 @@ class RoutingTable:
         self._tiers[model] = tiers
         return tiers
 
-    def _tiers_of(self, channels: list[Channel], model: str) -> tuple[Tier, ...]:
-        """Channels whose provider is known not to list ``model`` come last, whatever their priority:
-        lists are not always complete, so they are not left out."""
+    def _tiers_of(self, channels: list[Channel], model: str | None = None) -> tuple[Tier, ...]:
+        """``model`` None means each channel's first. Channels whose provider is known not to list
+        ``model`` come last, whatever their priority: lists are not always complete, so they are not
+        left out."""
         ranked = sorted(
             ((self._unlikely(channel, model), channel.priority, channel) for channel in channels),
             key=lambda one: one[:2],
         )
+        groups = itertools.groupby(ranked, key=lambda one: one[:2])
         return tuple(
-            Tier(tuple(Option(channel, self._lanes[channel.id], model) for *_, channel in group))
-            for _, group in itertools.groupby(ranked, key=lambda one: one[:2])
+            Tier(tuple(self._option(channel, model, tier) for *_, channel in group))
+            for tier, (_, group) in enumerate(groups)
         )
 
-    def _unlikely(self, channel: Channel, model: str) -> bool:
-        return not channel.models and bool(model) and self._lists(channel, model) is False
+    def _option(self, channel: Channel, model: str | None, tier: int) -> Option:
+        lane = self._lanes[channel.id]
+        if model is None:
+            model = channel.models[0] if channel.models else ""
+        return Option(channel, lane, model, lane.credentials, tier)
+
+    def _unlikely(self, channel: Channel, model: str | None) -> bool:
+        if model is None or channel.models:
+            return False
+        return self._lists(channel, model) is False
 
     def _unknown(self, model: str) -> ModelNotFound:
         shown = _shown(model)
@@ -246,25 +301,32 @@ def _slowness(lane: Lane, now: float) -> float:
     return 0.0 if lane.limiter.in_flight == 0 else math.inf
 
 
-def _weighted_cycle(weights: list[int]) -> list[int]:
+def _turns(options: tuple[Option, ...]) -> Sequence[int]:
+    return _weighted_cycle(tuple(option.channel.weight for option in options))
+
+
+@functools.lru_cache(maxsize=256)
+def _weighted_cycle(weights: tuple[int, ...]) -> Sequence[int]:
     """The order of turns (indexes) of a smooth weighted round robin.
 
     Weights 5, 1, 1 give 0 0 1 0 2 0 0: the heavy one's turns are spread, not in a row. The method is
     nginx's: at each turn every member gains its weight, the richest is taken and pays the sum.
     """
+    if len(set(weights)) < 2:
+        return range(len(weights))
     divisor = math.gcd(*weights)
-    weights = [weight // divisor for weight in weights]
-    if (total := sum(weights)) > _MAX_TURNS:
-        weights = [max(1, round(weight * _MAX_TURNS / total)) for weight in weights]
-        total = sum(weights)
-    current = [0] * len(weights)
+    shares = [weight // divisor for weight in weights]
+    if (total := sum(shares)) > _MAX_TURNS:
+        shares = [max(1, round(share * _MAX_TURNS / total)) for share in shares]
+        total = sum(shares)
+    current = [0] * len(shares)
     cycle = []
     for _ in range(total):
-        current = [now + weight for now, weight in zip(current, weights, strict=True)]
+        current = [now + share for now, share in zip(current, shares, strict=True)]
         chosen = current.index(max(current))
         current[chosen] -= total
         cycle.append(chosen)
-    return cycle
+    return tuple(cycle)
 
 
 def _shown(model: str) -> str:

@@ -12,6 +12,7 @@ import logging
 from dragoman.canonical.errors import GatewayError, Unavailable, UpgradeRequired
 from dragoman.engine.pipeline import JSON_HEADERS
 from dragoman.server import status
+from dragoman.server.admin.mount import AdminMount, is_admin_path
 from dragoman.server.answer import AsgiAnswer, Receive, Scope, Send, raw_headers
 from dragoman.server.body import ClientLeft, check_headers
 from dragoman.server.gateway import Gateway
@@ -25,9 +26,11 @@ logger = logging.getLogger("dragoman.server")
 class App:
     """The ASGI callable."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, admin: AdminMount | None = None) -> None:
+        """``admin`` answers below ``/admin``; without it there is nothing there."""
         self._gateway = gateway
         self._inference = Inference(gateway)
+        self._admin = admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -40,7 +43,9 @@ class App:
         request_id = new_id()
         self._gateway.enter()
         try:
-            if not await status.answer(self._gateway, scope, answer):
+            if self._admin is not None and is_admin_path(scope["path"]):
+                await self._admin(scope, receive, send)
+            elif not await status.answer(self._gateway, scope, answer):
                 await self._infer(scope, receive, answer, request_id)
         except ClientLeft:
             pass
@@ -78,7 +83,7 @@ class App:
         reply = protocol.encode_error(error, request_id)
         if answer.begun:
             return
-        headers = {**dict(reply.headers), "inference-id": request_id}
+        headers = {**dict(reply.headers), **answer.about, "inference-id": request_id}
         if error.status in (413, 408):
             headers["connection"] = "close"  # the rest of the body is not going to be read
         await answer.whole(reply.status, headers, reply.body)

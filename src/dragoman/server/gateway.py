@@ -11,6 +11,7 @@ import msgspec
 
 from dragoman.canonical.errors import Forbidden, Unauthorized
 from dragoman.engine.journey import Journey
+from dragoman.engine.model_lists import ModelLists
 from dragoman.engine.pipeline import Pipeline
 from dragoman.engine.planning import Rules, Wish, make_plan
 from dragoman.engine.side_calls import SideCalls
@@ -68,6 +69,12 @@ class Gateway:
         self.dispatcher = pipeline.dispatcher
         self.side_calls = SideCalls(pipeline)
         self.fleet = Fleet(_tell)
+        self.model_lists = ModelLists(
+            protocols=pipeline.protocols,
+            transport=pipeline.transport,
+            clock=pipeline.dispatcher.clock,
+            changed=lambda: self._arrange(self.routing.channels),
+        )
         self.routing = RoutingTable(())
         self.record = record
         self.totals = Totals()
@@ -99,13 +106,21 @@ class Gateway:
     def configure(self, channels: tuple[Channel, ...], keyring: KeyRing, policy: Policy) -> None:
         """Replace the configuration; requests under way are not touched."""
         self.fleet.configure(channels)
-        self.routing = RoutingTable(
-            channels, self.fleet, strategies=policy.strategies, price_of=self._price_of
-        )
+        self.model_lists.configure(channels)
         self.dispatcher.queue_limit = policy.queue_limit
         self.dispatcher.queue_seconds = policy.queue_seconds
         self.keyring = keyring
         self.policy = policy
+        self._arrange(channels)
+
+    def names_of(self, channel: Channel) -> tuple[str, ...]:
+        """The model names to show for a channel: its own or, if it takes all, those its provider
+        lists."""
+        names = channel.names()
+        if channel.models:
+            return names
+        listed = tuple(self.model_lists.models(channel)) or channel.usual_models
+        return tuple(dict.fromkeys((*names, *listed)))
 
     def plan(self, journey: Journey, wish: Wish, principal: Principal) -> Plan:
         """Who may answer ``wish``. Raises as ``RoutingTable.order``."""
@@ -141,6 +156,16 @@ class Gateway:
         principal = self.keyring.authenticate(key, now)
         self._note_use(principal.key_id, now)
         return principal
+
+    def _arrange(self, channels: tuple[Channel, ...]) -> None:
+        self.routing = RoutingTable(
+            channels,
+            self.fleet,
+            strategies=self.policy.strategies,
+            price_of=self._price_of,
+            lists=self.model_lists.lists,
+            names_of=self.names_of,
+        )
 
 
 def check_model(principal: Principal, model: str) -> None:

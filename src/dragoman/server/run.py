@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,12 +18,19 @@ from granian.server.embed import Server
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from dragoman.engine.dispatch import Dispatcher
 from dragoman.engine.pipeline import Pipeline, ProfileOf
+from dragoman.engine.planning import Rules
+from dragoman.engine.prober import Prober
+from dragoman.engine.recorder import Recorder
 from dragoman.engine.tasks import spawn
 from dragoman.engine.transport import Transport
 from dragoman.governance.keys import KeyRing
 from dragoman.protocols.base import Protocol
 from dragoman.routing.channel import Channel
+from dragoman.routing.select import PriceOf, Strategies
+from dragoman.server.admin.contract import Administration
+from dragoman.server.admin.mount import AdminMount, is_admin_path
 from dragoman.server.answer import Receive, Scope, Send
 from dragoman.server.app import App
 from dragoman.server.body import header
@@ -46,6 +54,28 @@ class Settings(Interface):
     def require_auth(self) -> bool: ...
     @property
     def enable_fallback(self) -> bool: ...
+    @property
+    def high_availability_mode(self) -> bool: ...
+    @property
+    def session_affinity(self) -> bool: ...
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def strategies(self) -> Mapping[str, str]: ...
+    @property
+    def queue_limit(self) -> int: ...
+    @property
+    def queue_seconds(self) -> float: ...
+    @property
+    def probe_seconds(self) -> float: ...
+    @property
+    def model_list_seconds(self) -> float: ...
+    @property
+    def request_log_limit(self) -> int: ...
+    @property
+    def request_log_days(self) -> float: ...
+    @property
+    def log_prompts(self) -> bool: ...
     @property
     def enable_cors(self) -> bool: ...
     @property
@@ -85,22 +115,44 @@ async def run_server(
     port: int,
     protocols: Mapping[str, Protocol],
     profile_of: ProfileOf,
+    price_of: PriceOf = lambda channel, model: None,
+    administration: Administration | None = None,
+    recorder: Recorder | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain: answers under way are finished, new requests get
-    503. ``ready`` is called once the port is open. Raises OSError if it cannot be opened."""
+    503. ``administration`` is what the admin API manages; without it there is none. ``recorder`` keeps
+    the request log; it is started and closed here. ``ready`` is called once the port is open. Raises
+    OSError if it cannot be opened."""
     raise_file_limit()
     transport = Transport()
+    dispatcher = Dispatcher(clock=time.monotonic, random=random.random)
     pipeline = Pipeline(
-        protocols=protocols, profile_of=profile_of, transport=transport, clock=time.monotonic
+        protocols=protocols, profile_of=profile_of, transport=transport, dispatcher=dispatcher
     )
-    gateway = Gateway(pipeline, note_use=source.note_use)
-    _configure(gateway, source.state)
+    gateway = Gateway(pipeline, note_use=source.note_use, price_of=price_of)
+    if recorder is not None:
+        gateway.record = recorder.note
+    prober = Prober(gateway.fleet, protocols=protocols, transport=transport, clock=dispatcher.clock)
+
+    def configure(state: State) -> None:
+        _configure(gateway, state)
+        prober.seconds = state.settings.probe_seconds
+        gateway.model_lists.seconds = state.settings.model_list_seconds
+        if recorder is not None:
+            recorder.configure(state.settings.request_log_limit, state.settings.request_log_days)
+
+    configure(source.state)
     settings = source.state.settings
-    app = App(gateway)
+    admin = AdminMount(gateway, administration) if administration is not None else None
+    app = App(gateway, admin)
     served = _with_cors(app, settings.cors_origins) if settings.enable_cors else app
     server = _listen(served, host, port)
-    watcher = spawn(source.watch(lambda state: _configure(gateway, state)), "configuration-watch")
+    if recorder is not None:
+        recorder.start()
+    watcher = spawn(source.watch(configure), "configuration-watch")
+    probing = spawn(prober.run(), "prober")
+    listing = spawn(gateway.model_lists.run(), "model-lists")
     stopping = _on_signal(gateway, server)
     serving = spawn(server.serve(), "http-server")
     try:
@@ -110,13 +162,16 @@ async def run_server(
         ready()
         await serving
     finally:
-        watcher.cancel()
-        stopping.cancel()
+        for task in (watcher, probing, listing, stopping):
+            task.cancel()
         await transport.close()
+        if recorder is not None:
+            await recorder.close()
 
 
 def _with_cors(app: App, origins: Sequence[str]) -> ASGIApp:
-    """Answer browsers. Everything else goes past the middleware, which costs 20 µs a request."""
+    """Answer browsers. Everything else goes past the middleware, which costs 20 µs a request; so
+    does the admin API, which no foreign page is to use."""
     cors = CORSMiddleware(
         app,
         allow_origins=origins,
@@ -126,15 +181,29 @@ def _with_cors(app: App, origins: Sequence[str]) -> ASGIApp:
     )
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        browser = scope["type"] == "http" and header(scope["headers"], b"origin") is not None
-        await (cors if browser else app)(scope, receive, send)
+        foreign = (
+            scope["type"] == "http"
+            and header(scope["headers"], b"origin") is not None
+            and not is_admin_path(scope["path"])
+        )
+        await (cors if foreign else app)(scope, receive, send)
 
     return dispatch
 
 
 def _configure(gateway: Gateway, state: State) -> None:
+    settings = state.settings
     policy = Policy(
-        require_auth=state.settings.require_auth, enable_fallback=state.settings.enable_fallback
+        require_auth=settings.require_auth,
+        rules=Rules(
+            enable_fallback=settings.enable_fallback,
+            high_availability=settings.high_availability_mode,
+            session_affinity=settings.session_affinity,
+        ),
+        strategies=Strategies(default=settings.strategy, groups=settings.strategies),
+        queue_limit=settings.queue_limit,
+        queue_seconds=settings.queue_seconds,
+        log_prompts=settings.log_prompts,
     )
     gateway.configure(state.channels, state.keyring, policy)
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Table
 
 from dragoman.governance.keys import VirtualKey
 from dragoman.store.sealing import SealedBox
-from dragoman.store.store import StoredChannel
+from dragoman.store.store import AuditEntry, StoredChannel
 
 _MAX_ID = 2**63 - 1
 
@@ -31,6 +31,7 @@ def key_from_row(row: Row[Any]) -> VirtualKey:
         allowed_channels=tuple(row.allowed_channels),
         allowed_models=tuple(row.allowed_models),
         strict=row.strict,
+        admin=row.admin,
         enabled=row.enabled,
         created_at=row.created_at,
         last_used_at=row.last_used_at,
@@ -65,6 +66,27 @@ def channel_values(channel: StoredChannel, box: SealedBox) -> dict[str, Any]:
         else None
     )
     return {"name": channel.name, "document": channel.document, "sealed": sealed}
+
+
+def audit_from_row(row: Row[Any]) -> AuditEntry:
+    """A row of ``audit``."""
+    return AuditEntry(
+        id=row.id,
+        at=row.at,
+        actor=row.actor,
+        via=row.via,
+        address=row.address,
+        action=row.action,
+        target=row.target,
+        changes=row.changes,
+    )
+
+
+def audit_values(entry: AuditEntry) -> dict[str, Any]:
+    """Everything of an entry but its id; what is longer than its column is cut."""
+    lengths = {"actor": 200, "via": 20, "address": 100, "action": 50, "target": 300}
+    cut = {name: getattr(entry, name)[:length] for name, length in lengths.items()}
+    return {"at": entry.at, "changes": dict(entry.changes), **cut}
 
 
 def _place(channel_id: int) -> str:

@@ -6,14 +6,17 @@ is made from ``tables`` directly and stamped (a test holds the two ways to the s
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from dragoman.store.errors import SchemaTooNew
+from dragoman.store.errors import SchemaTooNew, StoreError
 from dragoman.store.tables import metadata
 
-NEWEST = "0001"
+NEWEST = "0003"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -36,6 +39,29 @@ def create(connection: Connection) -> None:
     connection.execute(
         text("INSERT INTO alembic_version (version_num) VALUES (:newest)"), {"newest": NEWEST}
     )
+
+
+def keep_copy(path: Path, copy: Path) -> None:
+    """Copy the SQLite database ``path`` as it was last committed, while the caller holds the lock on
+    writing. What was in ``copy`` is replaced by the whole or not at all. Raises StoreError."""
+    aside = copy.with_name(f"{copy.name}.part")
+    try:
+        aside.unlink(missing_ok=True)
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        # A connection of its own: one that writes cannot be copied from, and would wait for itself.
+        with (
+            contextlib.closing(sqlite3.connect(path)) as source,
+            contextlib.closing(sqlite3.connect(aside)) as target,
+        ):
+            source.backup(target)
+        aside.replace(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            "The database is older than this version and must be brought up to date, but it cannot "
+            f"be copied to {copy} before: {getattr(error, 'strerror', None) or error}."
+        ) from None
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def upgrade(connection: Connection) -> None:

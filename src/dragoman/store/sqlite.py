@@ -16,24 +16,23 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import URL, Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from dragoman.governance.keys import VirtualKey
-from dragoman.store import rows, schema, tables
-from dragoman.store.errors import NameTaken, NoSuchRow, SecretKeyError, StoreError
+from dragoman.store import schema, tables
+from dragoman.store.errors import SecretKeyError, StoreError
+from dragoman.store.request_log import SQLiteRequestLog
 from dragoman.store.sealing import SealedBox, derive
-from dragoman.store.store import Batch, StoredChannel
+from dragoman.store.store import AuditEntry, Batch, Result, StoredChannel, Transaction
+from dragoman.store.transaction import SQLTransaction
 
 FILE_NAME = "dragoman.db"
 _BUSY_MILLISECONDS = 5000
 _KEY_CHECK = "secret_key_check"
-
-Result = TypeVar("Result")
 
 
 class SQLiteStore:
@@ -58,119 +57,67 @@ class SQLiteStore:
         thread = ThreadPoolExecutor(1, thread_name_prefix="dragoman-store")
         store = cls(_engine(path), thread, SealedBox(secret_key))
         try:
-            await store._write(lambda connection: _prepare(connection, secret_key))
+            await store._write(lambda connection: _prepare(connection, secret_key, path))
         except BaseException:
             await store.close()
             raise
         return store
 
+    async def write(self, work: Callable[[Transaction], Result]) -> Result:
+        """As Store.write."""
+        return await self._write(lambda connection: work(SQLTransaction(connection, self._box)))
+
     async def keys(self) -> list[VirtualKey]:
         """As Store.keys."""
-
-        def work(connection: Connection) -> list[VirtualKey]:
-            found = connection.execute(select(tables.keys).order_by(tables.keys.c.id))
-            return [rows.key_from_row(row) for row in found]
-
-        return await self._read(work)
+        return await self._look(SQLTransaction.keys)
 
     async def add_key(self, key: VirtualKey) -> VirtualKey:
         """As Store.add_key."""
-        return await self._write(lambda connection: _insert_key(connection, key))
+        return await self.write(lambda step: step.add_key(key))
+
+    async def change_key(self, key: VirtualKey) -> None:
+        """As Store.change_key."""
+        await self.write(lambda step: step.change_key(key))
 
     async def revoke_key(self, name_or_id: str, now: float) -> VirtualKey:
         """As Store.revoke_key."""
-        table = tables.keys
-
-        def work(connection: Connection) -> VirtualKey:
-            row = connection.execute(
-                table.update()
-                .where(rows.named(table, name_or_id), tables.live_name)
-                .values(revoked_at=now)
-                .returning(*table.c)
-            ).one_or_none()
-            if row is None:
-                raise NoSuchRow(f"No live key has the name or id {name_or_id!r}.")
-            return rows.key_from_row(row)
-
-        return await self._write(work)
+        return await self.write(lambda step: step.revoke_key(name_or_id, now))
 
     async def touch_keys(self, used: Mapping[str, float]) -> None:
         """As Store.touch_keys."""
-        table = tables.keys
-
-        def work(connection: Connection) -> None:
-            for key_id, moment in used.items():
-                connection.execute(
-                    table.update().where(table.c.id == int(key_id)).values(last_used_at=moment)
-                )
-
-        await self._write(work)
+        await self._write(lambda connection: SQLTransaction(connection, self._box).touch_keys(used))
 
     async def channels(self) -> list[StoredChannel]:
         """As Store.channels. Raises SecretKeyError if a sealed value cannot be read."""
-
-        def work(connection: Connection) -> list[StoredChannel]:
-            found = connection.execute(select(tables.channels).order_by(tables.channels.c.id))
-            return [rows.channel_from_row(row, self._box) for row in found]
-
-        return await self._read(work)
+        return await self._look(SQLTransaction.channels)
 
     async def add_channel(self, channel: StoredChannel, now: float) -> StoredChannel:
         """As Store.add_channel."""
-        return await self._write(lambda connection: self._insert_channel(connection, channel, now))
+        return await self.write(lambda step: step.add_channel(channel, now))
 
     async def update_channel(self, channel: StoredChannel, now: float) -> None:
         """As Store.update_channel."""
-
-        def work(connection: Connection) -> None:
-            _refuse_taken(connection, tables.channels, channel.name, but=channel.id)
-            changed = connection.execute(
-                tables.channels.update()
-                .where(tables.channels.c.id == channel.id)
-                .values(updated_at=now, **rows.channel_values(channel, self._box))
-            )
-            if changed.rowcount == 0:
-                raise NoSuchRow(f"No channel has the id {channel.id}.")
-
-        await self._write(work)
+        await self.write(lambda step: step.update_channel(channel, now))
 
     async def remove_channel(self, name_or_id: str) -> StoredChannel:
         """As Store.remove_channel."""
-        table = tables.channels
-
-        def work(connection: Connection) -> StoredChannel:
-            row = connection.execute(
-                table.delete().where(rows.named(table, name_or_id)).returning(*table.c)
-            ).one_or_none()
-            if row is None:
-                raise NoSuchRow(f"No channel in the database has the name or id {name_or_id!r}.")
-            return StoredChannel(id=row.id, name=row.name, document=row.document)
-
-        return await self._write(work)
+        return await self.write(lambda step: step.remove_channel(name_or_id))
 
     async def settings(self) -> dict[str, Any]:
         """As Store.settings."""
-
-        def work(connection: Connection) -> dict[str, Any]:
-            return {row.name: row.value for row in connection.execute(select(tables.settings))}
-
-        return await self._read(work)
+        return await self._look(SQLTransaction.settings)
 
     async def change_settings(self, changes: Mapping[str, Any]) -> None:
         """As Store.change_settings."""
-        await self._write(lambda connection: _change_settings(connection, changes))
+        await self.write(lambda step: step.change_settings(changes))
 
     async def take_over(self, batch: Batch, now: float) -> None:
         """As Store.take_over."""
+        await self.write(lambda step: step.take_over(batch, now))
 
-        def work(connection: Connection) -> None:
-            _change_settings(connection, batch.settings)
-            for channel in batch.channels:
-                self._replace_channel(connection, channel, now)
-            for key in batch.keys:
-                _replace_key(connection, key, now)
-
-        await self._write(work)
+    async def audit(self, limit: int, before: int | None = None) -> list[AuditEntry]:
+        """As Store.audit."""
+        return await self._look(lambda step: step.audit(limit, before))
 
     async def version(self) -> int:
         """As Store.version."""
@@ -184,49 +131,18 @@ class SQLiteStore:
 
         return await self._run(work)
 
+    def request_log(self) -> SQLiteRequestLog:
+        """The request log in the same file, over the same connection: what is logged is no news to
+        ``version``, and is written between the configuration's reads and writes."""
+        return SQLiteRequestLog(self._read, self._write, self._box)
+
     async def close(self) -> None:
         """As Store.close."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._reading.dispose)
         self._thread.shutdown(wait=False)
 
-    def _insert_channel(
-        self, connection: Connection, channel: StoredChannel, now: float
-    ) -> StoredChannel:
-        table = tables.channels
-        _refuse_taken(connection, table, channel.name)
-        # In two steps, because a sealed value is bound to the id, which only the insert gives.
-        new_id = connection.execute(
-            table.insert().values(
-                name=channel.name, document=channel.document, created_at=now, updated_at=now
-            )
-        ).inserted_primary_key
-        assert new_id is not None
-        kept = StoredChannel(
-            id=new_id[0], name=channel.name, document=channel.document, secrets=channel.secrets
-        )
-        connection.execute(
-            table.update()
-            .where(table.c.id == kept.id)
-            .values(**rows.channel_values(kept, self._box))
-        )
-        return kept
-
-    def _replace_channel(self, connection: Connection, channel: StoredChannel, now: float) -> None:
-        table = tables.channels
-        found = connection.execute(
-            select(table.c.id).where(table.c.name == channel.name)
-        ).scalar_one_or_none()
-        if found is None:
-            self._insert_channel(connection, channel, now)
-            return
-        kept = StoredChannel(
-            id=found, name=channel.name, document=channel.document, secrets=channel.secrets
-        )
-        connection.execute(
-            table.update()
-            .where(table.c.id == found)
-            .values(updated_at=now, **rows.channel_values(kept, self._box))
-        )
+    async def _look(self, work: Callable[[SQLTransaction], Result]) -> Result:
+        return await self._read(lambda connection: work(SQLTransaction(connection, self._box)))
 
     async def _read(self, work: Callable[[Connection], Result]) -> Result:
         def in_transaction() -> Result:
@@ -275,13 +191,16 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
-def _prepare(connection: Connection, secret_key: bytes) -> None:
+def _prepare(connection: Connection, secret_key: bytes, path: Path) -> None:
     revision = schema.current_revision(connection)
     if revision is None:
         schema.create(connection)
     _check_secret_key(connection, derive(secret_key, "check"))
-    if revision not in (None, schema.NEWEST):
-        schema.upgrade(connection)
+    if revision is None or revision == schema.NEWEST:
+        return
+    if revision < schema.NEWEST:  # one of the future is left as it is
+        schema.keep_copy(path, path.with_name(f"{path.name}.{revision}.bak"))
+    schema.upgrade(connection)
 
 
 def _check_secret_key(connection: Connection, expected: bytes) -> None:
@@ -296,53 +215,3 @@ def _check_secret_key(connection: Connection, expected: bytes) -> None:
             "The database was written with another secret key. Restore its secret.key, or set "
             "DRAGOMAN_SECRET_KEY as it was then; without it the stored credentials are lost."
         )
-
-
-def _refuse_taken(connection: Connection, table: Table, name: str, but: int | None = None) -> None:
-    taken = select(table.c.id).where(table.c.name == name, table.c.id.is_distinct_from(but))
-    if table is tables.keys:
-        taken = taken.where(tables.live_name)
-    if connection.execute(taken).first():
-        raise NameTaken(f"The name {name!r} is taken already.")
-
-
-def _insert_key(connection: Connection, key: VirtualKey) -> VirtualKey:
-    table = tables.keys
-    _refuse_taken(connection, table, key.name)
-    row = connection.execute(
-        table.insert().values(**rows.key_values(key)).returning(*table.c)
-    ).one()
-    return rows.key_from_row(row)
-
-
-def _replace_key(connection: Connection, key: VirtualKey, now: float) -> None:
-    """Put ``key`` in the place of the live one of its name, or of the one with its digest."""
-    table = tables.keys
-    same = connection.execute(select(table).where(table.c.digest == key.digest)).one_or_none()
-    if same is not None and same.revoked_at is not None:
-        raise StoreError(f"The key given for {key.name!r} was revoked and stays so: give another.")
-    connection.execute(
-        table.update()
-        .where(table.c.name == key.name, tables.live_name, table.c.digest != key.digest)
-        .values(revoked_at=now)
-    )
-    if same is None:
-        _insert_key(connection, key)
-        return
-    kept = {"digest": same.digest, "created_at": same.created_at, "last_used_at": same.last_used_at}
-    connection.execute(
-        table.update().where(table.c.id == same.id).values(**rows.key_values(key) | kept)
-    )
-
-
-def _change_settings(connection: Connection, changes: Mapping[str, Any]) -> None:
-    table = tables.settings
-    for name, value in changes.items():
-        if value is None:
-            connection.execute(table.delete().where(table.c.name == name))
-        else:
-            connection.execute(
-                insert(table)
-                .values(name=name, value=value)
-                .on_conflict_do_update(index_elements=["name"], set_={"value": value})
-            )

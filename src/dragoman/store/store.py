@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from dragoman.governance.keys import VirtualKey
+
+Result = TypeVar("Result")
 
 
 class StoredChannel(msgspec.Struct, kw_only=True, frozen=True):
@@ -36,19 +38,96 @@ class Batch(msgspec.Struct, kw_only=True, frozen=True):
     keys: Sequence[VirtualKey] = ()
 
 
-class Store(Protocol):
-    """The gateway's memory. Every method raises StoreError when the database cannot be used."""
+class AuditEntry(msgspec.Struct, kw_only=True, frozen=True):
+    """Who (``actor``, come ``via`` what, from ``address``) did what (``action``) to whom (``target``)
+    when (``at``, seconds since 1970). ``changes`` maps fields to [before, after], without secrets.
+    The store gives the id."""
 
-    async def keys(self) -> list[VirtualKey]:
+    at: float
+    actor: str
+    via: str
+    action: str
+    target: str = ""
+    address: str = ""
+    changes: Mapping[str, Any] = {}
+    id: int = 0
+
+
+class Transaction(Protocol):
+    """What can be read and written as one step. Nobody else writes meanwhile, and if an exception
+    leaves the step, nothing of it was done."""
+
+    def keys(self) -> list[VirtualKey]:
         """Every key, oldest first; revoked ones too, because the ledger names them."""
         ...
 
-    async def add_key(self, key: VirtualKey) -> VirtualKey:
+    def add_key(self, key: VirtualKey) -> VirtualKey:
         """Keep a new key and return it with its id. Raises NameTaken."""
         ...
 
-    async def revoke_key(self, name_or_id: str, now: float) -> VirtualKey:
+    def change_key(self, key: VirtualKey) -> None:
+        """Replace the live key of the same id. Raises NoSuchRow or NameTaken."""
+        ...
+
+    def revoke_key(self, name_or_id: str, now: float) -> VirtualKey:
         """End a live key for good. Raises NoSuchRow."""
+        ...
+
+    def channels(self) -> list[StoredChannel]:
+        """Every channel, oldest first."""
+        ...
+
+    def add_channel(self, channel: StoredChannel, now: float) -> StoredChannel:
+        """Keep a new channel and return it with its id, never one used before. Raises NameTaken."""
+        ...
+
+    def update_channel(self, channel: StoredChannel, now: float) -> None:
+        """Replace the channel of the same id. Raises NoSuchRow or NameTaken."""
+        ...
+
+    def remove_channel(self, name_or_id: str) -> StoredChannel:
+        """Forget a channel and return what it was, without its secrets. Raises NoSuchRow."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that were changed from their defaults."""
+        ...
+
+    def change_settings(self, changes: Mapping[str, Any]) -> None:
+        """Keep these settings beside the present ones; None forgets one."""
+        ...
+
+    def take_over(self, batch: Batch, now: float) -> None:
+        """Take a whole configuration over."""
+        ...
+
+    def note(self, entry: AuditEntry) -> AuditEntry:
+        """Add to the audit, which nothing is ever taken from, and return the entry with its id."""
+        ...
+
+
+class Store(Protocol):
+    """The gateway's memory. Every method raises StoreError when the database cannot be used; those
+    that have the name of a transaction's are one such step."""
+
+    async def write(self, work: Callable[[Transaction], Result]) -> Result:
+        """Do ``work``, on the store's own thread, as one step: all of it or nothing."""
+        ...
+
+    async def keys(self) -> list[VirtualKey]:
+        """As Transaction.keys."""
+        ...
+
+    async def add_key(self, key: VirtualKey) -> VirtualKey:
+        """As Transaction.add_key."""
+        ...
+
+    async def change_key(self, key: VirtualKey) -> None:
+        """As Transaction.change_key."""
+        ...
+
+    async def revoke_key(self, name_or_id: str, now: float) -> VirtualKey:
+        """As Transaction.revoke_key."""
         ...
 
     async def touch_keys(self, used: Mapping[str, float]) -> None:
@@ -56,31 +135,35 @@ class Store(Protocol):
         ...
 
     async def channels(self) -> list[StoredChannel]:
-        """Every channel, oldest first."""
+        """As Transaction.channels."""
         ...
 
     async def add_channel(self, channel: StoredChannel, now: float) -> StoredChannel:
-        """Keep a new channel and return it with its id, never one used before. Raises NameTaken."""
+        """As Transaction.add_channel."""
         ...
 
     async def update_channel(self, channel: StoredChannel, now: float) -> None:
-        """Replace the channel of the same id. Raises NoSuchRow or NameTaken."""
+        """As Transaction.update_channel."""
         ...
 
     async def remove_channel(self, name_or_id: str) -> StoredChannel:
-        """Forget a channel and return what it was. Raises NoSuchRow."""
+        """As Transaction.remove_channel."""
         ...
 
     async def settings(self) -> dict[str, Any]:
-        """The settings that were changed from their defaults."""
+        """As Transaction.settings."""
         ...
 
     async def change_settings(self, changes: Mapping[str, Any]) -> None:
-        """Keep these settings beside the present ones; None forgets one."""
+        """As Transaction.change_settings."""
         ...
 
     async def take_over(self, batch: Batch, now: float) -> None:
-        """Take a whole configuration over in one transaction."""
+        """As Transaction.take_over."""
+        ...
+
+    async def audit(self, limit: int, before: int | None = None) -> list[AuditEntry]:
+        """The newest entries, newest first; those older than the id ``before`` if it is given."""
         ...
 
     async def version(self) -> int:

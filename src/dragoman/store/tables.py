@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     JSON,
     Boolean,
     Column,
@@ -13,6 +14,8 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
+    event,
     false,
     true,
 )
@@ -39,6 +42,7 @@ keys = Table(
     Column("allowed_models", JSON, nullable=False),
     Column("strict", Boolean, nullable=False, server_default=false()),
     Column("enabled", Boolean, nullable=False, server_default=true()),
+    Column("admin", Boolean, nullable=False, server_default=false()),
     Column("created_at", Float, nullable=False),
     Column("last_used_at", Float),
     Column("expires_at", Float),
@@ -75,3 +79,49 @@ meta = Table(
     Column("name", String(100), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+
+# Who changed what, and when. Rows are added and never touched again: the database itself sees to it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("via", String(20), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("action", String(50), nullable=False),
+    Column("target", String(300), nullable=False),
+    Column("changes", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+for _verb in ("update", "delete"):
+    event.listen(
+        audit,
+        "after_create",
+        DDL(  # type: ignore[no-untyped-call]
+            f"CREATE TRIGGER audit_no_{_verb} BEFORE {_verb.upper()} ON audit "
+            "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
+        ).execute_if(dialect="sqlite"),
+    )
+
+# The request log. ``number`` is the order of writing, ``id`` that of time; the columns between them
+# and ``document`` are copies of what it holds, to search by. Only transcripts are sealed.
+requests = Table(
+    "requests",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("started_at", Float, nullable=False),
+    Column("key_id", String(200), nullable=False),
+    Column("key_name", String(200), nullable=False),
+    Column("channel", String(200)),
+    Column("model", String(200), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("duration_ms", Float, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("sealed", LargeBinary),
+    sqlite_autoincrement=True,
+)
+for _searched in ("key_name", "channel", "model", "outcome"):
+    Index(None, requests.c[_searched], requests.c.id)

@@ -51,8 +51,9 @@ class SSEReader:
         events: list[SSEEvent] = []
         start = 0
         scan = self._scanned
-        if b"\r" not in buffer:
+        if buffer.find(b"\r", scan) < 0:
             # Nearly every server ends its lines with LF alone; finding that is ten times cheaper.
+            # What was looked at before is not looked at again: a long event comes in many chunks.
             while (at := buffer.find(b"\n\n", scan)) >= 0:
                 events.append(parse_event(bytes(buffer[start : at + 2])))
                 start = scan = at + 2

@@ -1,8 +1,7 @@
-"""The sources of configuration kept open: file, environment and database, read together at the start
-and again whenever one of them changes.
+"""File, environment and database, read together at the start and again when one of them changes.
 
 The command line works beside a running server on the same data directory; the server notices within
-two seconds.
+two seconds. What is changed from within the server is in force at once.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,19 +18,29 @@ from typing import Any
 import msgspec
 
 from dragoman.config import environment as env
-from dragoman.config.assemble import DATABASE, Assembly, assemble
+from dragoman.config.assemble import DATABASE, DEMO, Assembly, Sourced, assemble
+from dragoman.config.changes import KEY_FIELDS, difference
 from dragoman.config.channels import Catalog, resolve
-from dragoman.config.load import Configuration, read_file
-from dragoman.config.problems import ConfigurationRefused, Findings, Refusal
-from dragoman.config.schema import SETTINGS, ChannelEntry, Settings, Token
+from dragoman.config.load import Configuration, check, content_of, decode
+from dragoman.config.problems import ConfigurationRefused, Refusal
+from dragoman.config.schema import ChannelEntry, Settings, Token
 from dragoman.config.stored import from_store, token_of
 from dragoman.governance.keys import KeyRing, VirtualKey, digest, generate, hint
 from dragoman.providers.catalog import load_catalog
 from dragoman.routing.channel import Channel
+from dragoman.runtime.options import (
+    Options,
+    check_flags,
+    config_path,
+    data_dir_of,
+    environ_of,
+    prepare_data_dir,
+    read_environment,
+)
 from dragoman.store.errors import StoreError
 from dragoman.store.sealing import derive, load_secret_key
 from dragoman.store.sqlite import FILE_NAME, SQLiteStore
-from dragoman.store.store import Store
+from dragoman.store.store import AuditEntry, Transaction
 
 logger = logging.getLogger("dragoman.config")
 
@@ -45,22 +53,6 @@ _DEMO = ChannelEntry(
 )
 
 
-class Options(msgspec.Struct, kw_only=True, frozen=True):
-    """What the command line says; None where it says nothing."""
-
-    config: Path | None = None
-    host: str | None = None
-    port: int | None = None
-    data_dir: Path | None = None
-    log_level: str | None = None
-    demo: bool = False
-    environ: Mapping[str, str] = {}
-    directory: Path = Path()
-
-    def __repr__(self) -> str:  # the environment holds credentials
-        return f"Options(config={self.config}, data_dir={self.data_dir}, demo={self.demo})"
-
-
 class GatewayState(msgspec.Struct, kw_only=True, frozen=True):
     """One snapshot of everything a request needs of the configuration."""
 
@@ -69,11 +61,20 @@ class GatewayState(msgspec.Struct, kw_only=True, frozen=True):
     keyring: KeyRing
 
 
+Changed = Callable[[GatewayState], Awaitable[None] | None]
+"""Told of every new state."""
+
+
 class Runtime:
-    """Owns the store and the sources; ``state`` is always a whole, valid snapshot."""
+    """Owns the store and the sources; ``state`` is always a whole, valid snapshot.
+
+    ``changing`` is held while a change is written and put into force, so that changes come one after
+    another and a poll never meets one halfway.
+    """
 
     state: GatewayState
     assembly: Assembly
+    first_settings: Settings
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Runtime:
         *,
         environ: Mapping[str, str],
         data_dir: Path,
-        store: Store,
+        store: SQLiteStore,
         secret_key: bytes,
         catalog: Catalog,
     ) -> None:
@@ -91,19 +92,23 @@ class Runtime:
         self.catalog = catalog
         self.pepper = derive(secret_key, "virtual keys")
         self.config_path = config_path(options, environ)
+        self.changing = asyncio.Lock()
         self.demo_key: str | None = None
         self._options = options
-        self._flags = _check_flags(options)
+        self._flags = check_flags(options)
         self._environment = read_environment(environ, catalog)
-        self._extra: list[VirtualKey] = []
         self._tokens: tuple[Token, ...] = ()
         self._used: dict[str, float] = {}
         self._seen: object = None
-        self._demo: tuple[Channel, ...] = ()
+        self._subscribers: list[Changed] = []
+        self._demo: tuple[Sourced, ...] = ()
+        self._demo_keys: tuple[VirtualKey, ...] = ()
         if options.demo:
-            self._demo = (resolve(_DEMO, catalog),)
+            channel = resolve(_DEMO, catalog)
+            self._demo = (Sourced(channel=channel, entry=_DEMO, source="--demo", origin=DEMO),)
             self.demo_key = generate(secrets.choice)
-            self._extra = [self._new_key(self.demo_key, "demo", allowed_channels=(str(_DEMO.id),))]
+            made = self.new_key(self.demo_key, DEMO, allowed_channels=(str(_DEMO.id),))
+            self._demo_keys = (msgspec.structs.replace(made, id=DEMO),)
 
     @classmethod
     async def open(cls, options: Options) -> Runtime:
@@ -125,7 +130,18 @@ class Runtime:
         except BaseException:
             await store.close()
             raise
+        runtime.first_settings = runtime.state.settings
         return runtime
+
+    @property
+    def channels(self) -> tuple[Sourced, ...]:
+        """Every channel in force, the demonstration's as well."""
+        return (*self.assembly.channels, *self._demo)
+
+    @property
+    def keys(self) -> tuple[VirtualKey, ...]:
+        """Every key that is known, the demonstration's as well."""
+        return (*self._demo_keys, *self.assembly.keys)
 
     async def reload(self) -> None:
         """Read file and database again. The old state stays if this raises."""
@@ -135,15 +151,27 @@ class Runtime:
         except ConfigurationRefused:
             self._seen = seen  # said once, not at every poll
             raise
+        except BaseException:
+            self._seen = None  # whatever it was, the next poll tries again
+            raise
         self._seen = seen
 
+    async def refresh(self) -> None:
+        """Reload, and tell every subscriber. Only for who holds ``changing``."""
+        await self.reload()
+        self.log_sources()
+        for changed in tuple(self._subscribers):
+            if inspect.isawaitable(waiting := changed(self.state)):
+                await waiting
+
     async def _read(self) -> None:
-        configured, source, aside = await self._configured()
+        configured, source, given, aside = await self._configured()
         self._tokens = configured.tokens
         try:
             assembly = assemble(
                 configured,
                 source=source,
+                given=given,
                 environment=self._environment,
                 flags=self._flags,
                 stored_keys=await self.store.keys(),
@@ -153,11 +181,10 @@ class Runtime:
         except Refusal as refusal:
             raise ConfigurationRefused(source, refusal.problems) from None
         self.assembly = msgspec.structs.replace(assembly, warnings=(*aside, *assembly.warnings))
-        channels = tuple(one.channel for one in assembly.channels)
         self.state = GatewayState(
             settings=assembly.settings,
-            channels=(*channels, *self._demo),
-            keyring=KeyRing([*self._extra, *assembly.keys], self.pepper),
+            channels=tuple(one.channel for one in self.channels),
+            keyring=KeyRing(self.keys, self.pepper),
         )
 
     def log_sources(self) -> None:
@@ -165,54 +192,72 @@ class Runtime:
         for one in self.assembly.channels:
             logger.info("channel %s from %s", one.entry.name, one.source)
 
-    async def watch(
-        self,
-        changed: Callable[[GatewayState], Awaitable[None] | None],
-        *,
-        every: float = POLL_SECONDS,
-    ) -> None:
-        """Until cancelled: reload when the file or the database has changed, and call ``changed``
-        with the new state. A change that cannot be used is logged and leaves the old state."""
+    def subscribe(self, changed: Changed) -> Callable[[], None]:
+        """Have ``changed`` called with every new state, at once; the function returned ends that."""
+        self._subscribers.append(changed)
+        return lambda: self._subscribers.remove(changed)
+
+    async def watch(self, changed: Changed, *, every: float = POLL_SECONDS) -> None:
+        """Until cancelled: call ``changed`` with every new state, and look for changes of the file, or
+        by other processes. One that cannot be used is logged and leaves the old state."""
+        unsubscribe = self.subscribe(changed)
         flushed = time.monotonic()
-        while True:
-            await asyncio.sleep(every)
-            try:
-                if await self._look() != self._seen:
-                    await self.reload()
-                    self.log_sources()
-                    if inspect.isawaitable(waiting := changed(self.state)):
-                        await waiting
-                if time.monotonic() - flushed >= _USE_FLUSH_SECONDS:
-                    flushed = time.monotonic()
-                    await self._flush_uses()
-            except (ConfigurationRefused, StoreError) as error:
-                logger.error("the configuration in force stays: %s", error)
+        try:
+            while True:
+                await asyncio.sleep(every)
+                try:
+                    await self._poll()
+                    if time.monotonic() - flushed >= _USE_FLUSH_SECONDS:
+                        flushed = time.monotonic()
+                        await self._flush_uses()
+                except (ConfigurationRefused, StoreError) as error:
+                    logger.error("the configuration in force stays: %s", error)
+        finally:
+            unsubscribe()
+
+    async def _poll(self) -> None:
+        async with self.changing:
+            if await self._look() != self._seen:
+                await self.refresh()
 
     def note_use(self, key_id: str, now: float) -> None:
         """Remember that a key was used; written to the database now and then."""
         self._used[key_id] = now
 
-    async def create_key(
-        self,
-        name: str,
-        *,
-        allowed_channels: tuple[str, ...] = (),
-        allowed_models: tuple[str, ...] = (),
-        strict: bool = False,
-        expires_at: float | None = None,
-    ) -> tuple[str, VirtualKey]:
-        """Make and keep a virtual key; its text is returned here and nowhere else."""
-        text = generate(secrets.choice)
-        key = self._new_key(
-            text,
-            name,
-            allowed_channels=allowed_channels,
-            allowed_models=allowed_models,
-            strict=strict,
-            expires_at=expires_at,
+    def new_key(self, text: str, name: str, **limits: Any) -> VirtualKey:
+        """What is kept of a key made now; its id is still to be given."""
+        return VirtualKey(
+            id="",
+            name=name,
+            digest=digest(text, self.pepper),
+            hint=hint(text),
+            created_at=time.time(),
+            **limits,
         )
-        kept = await self.store.add_key(key)
-        await self.reload()
+
+    async def create_key(self, name: str, **limits: Any) -> tuple[str, VirtualKey]:
+        """Make and keep a virtual key by the gateway's own doing; its text is returned here and
+        nowhere else. ``limits`` are fields of VirtualKey."""
+        text = generate(secrets.choice)
+        key = self.new_key(text, name, **limits)
+
+        def work(step: Transaction) -> VirtualKey:
+            kept = step.add_key(key)
+            step.note(
+                AuditEntry(
+                    at=key.created_at,
+                    actor="dragoman",
+                    via="start",
+                    action="key.add",
+                    target=f"{kept.name} (id {kept.id})",
+                    changes=difference(None, kept, KEY_FIELDS),
+                )
+            )
+            return kept
+
+        async with self.changing:
+            kept = await self.store.write(work)
+            await self.refresh()
         return text, kept
 
     def as_configuration(self) -> tuple[Configuration, int]:
@@ -230,8 +275,9 @@ class Runtime:
         return configuration, len(stored)
 
     async def first_key(self) -> str | None:
-        """A key named ``default`` if there is none at all and one is needed; its text."""
-        if self.assembly.keys or self._options.demo or not self.state.settings.require_auth:
+        """A key named ``default`` if clients need one and there is none at all; its text."""
+        is_there = any(not key.admin for key in self.assembly.keys)
+        if is_there or self._options.demo or not self.state.settings.require_auth:
             return None
         text, _ = await self.create_key("default")
         return text
@@ -243,29 +289,27 @@ class Runtime:
         finally:
             await self.store.close()
 
-    def _new_key(self, text: str, name: str, **limits: Any) -> VirtualKey:
-        return VirtualKey(
-            id=name,
-            name=name,
-            digest=digest(text, self.pepper),
-            hint=hint(text),
-            created_at=time.time(),
-            **limits,
-        )
-
-    async def _configured(self) -> tuple[Configuration, str, list[str]]:
-        """What file or database says, where that is, and warnings about what is left aside."""
+    async def _configured(self) -> tuple[Configuration, str, set[str], list[str]]:
+        """What file or database says, where that is, which settings it names, and warnings about
+        what is left aside."""
         rows = await self.store.channels()
         if self.config_path is not None:
-            configured = read_file(self.config_path, self.catalog)
+            source = str(self.config_path)
+            raw = decode(content_of(self.config_path), source=source)
             aside = (
                 [f"{len(rows)} channels in the database are not used beside {self.config_path}."]
                 if rows
                 else []
             )
-            return configured, str(self.config_path), aside
-        configured, problems = from_store(await self.store.settings(), rows, self.catalog)
-        return configured, DATABASE, [f"Left aside: {problem}" for problem in problems]
+            return (
+                check(raw, self.catalog, source=source),
+                source,
+                set(raw.get("settings", ())),
+                aside,
+            )
+        settings = await self.store.settings()
+        configured, problems = from_store(settings, rows, self.catalog)
+        return configured, DATABASE, set(settings), [f"Left aside: {one}" for one in problems]
 
     async def _look(self) -> object:
         """What differs when the database (by another process) or the file has changed."""
@@ -282,64 +326,6 @@ class Runtime:
         except StoreError:
             self._used = stored | self._used
             raise
-
-
-def _check_flags(options: Options) -> dict[str, Any]:
-    findings = Findings()
-    flags = {
-        name: findings.check(f"--{name.replace('_', '-')}", SETTINGS[name], value)
-        for name in ("host", "port", "log_level")
-        if (value := getattr(options, name)) is not None
-    }
-    findings.refuse_source("The command line")
-    return flags
-
-
-def environ_of(options: Options) -> dict[str, str]:
-    """The environment with ``.env`` below it. Raises ConfigurationRefused."""
-    try:
-        return env.with_dotenv(options.environ, options.directory)
-    except Refusal as refusal:
-        raise ConfigurationRefused("The environment", refusal.problems) from None
-
-
-def read_environment(environ: Mapping[str, str], catalog: Catalog) -> env.Environment:
-    """What the variables say. Raises ConfigurationRefused."""
-    try:
-        return env.read(environ, catalog)
-    except Refusal as refusal:
-        raise ConfigurationRefused("The environment", refusal.problems) from None
-
-
-def config_path(options: Options, environ: Mapping[str, str]) -> Path | None:
-    """The configuration file, if one is named."""
-    named = options.config or environ.get(env.CONFIG, "").strip()
-    return Path(named) if named else None
-
-
-def data_dir_of(options: Options, environ: Mapping[str, str]) -> Path:
-    """The data directory: flag, environment, or where the system keeps such things."""
-    if named := options.data_dir or environ.get(env.DATA_DIR, "").strip():
-        return Path(named).expanduser()
-    import platformdirs  # noqa: PLC0415 - not needed where a directory is named
-
-    return Path(platformdirs.user_data_dir("dragoman", appauthor=False))
-
-
-def prepare_data_dir(path: Path) -> Path:
-    """Make the data directory, for its owner's eyes only. Raises StoreError."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"The data directory {path} cannot be made: {error.strerror}. "
-            "Name another with --data-dir or DRAGOMAN_DATA_DIR."
-        ) from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise StoreError(
-            f"The data directory {path} is not writable. Name another with --data-dir."
-        )
-    return path
 
 
 async def open_store(data_dir: Path, environ: Mapping[str, str]) -> tuple[SQLiteStore, bytes]:

@@ -1,0 +1,149 @@
+"""What the providers list: fetched for channels that state no models of their own, kept, and fetched
+again now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from dragoman.canonical.errors import GatewayError, UpstreamBroken
+from dragoman.engine import local
+from dragoman.engine.probe import list_page
+from dragoman.engine.transport import Transport
+from dragoman.protocols.base import Protocol
+from dragoman.providers.listing import MAX_MODELS, ListedModel, read_page
+from dragoman.routing.channel import Channel
+
+logger = logging.getLogger("dragoman.models")
+
+_MAX_PAGES = 50
+_RETRY_SECONDS = 60.0
+_TURN_SECONDS = 1.0
+_AT_ONCE = 4
+
+
+class _Entry(msgspec.Struct):
+    """What is known of one channel's list. ``due`` is monotonic seconds."""
+
+    channel: Channel
+    due: float = 0.0
+    models: Mapping[str, ListedModel] | None = None
+    folded: frozenset[str] = frozenset()
+
+
+class ModelLists:
+    """The lists of all channels. ``changed`` is called whenever one of them has."""
+
+    def __init__(
+        self,
+        *,
+        protocols: Mapping[str, Protocol],
+        transport: Transport,
+        clock: Callable[[], float],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``clock`` gives monotonic seconds. Nothing is fetched while ``seconds`` is 0."""
+        self.seconds = 0.0
+        self.changed = changed
+        self._protocols = protocols
+        self._transport = transport
+        self._clock = clock
+        self._entries: dict[int, _Entry] = {}
+
+    def configure(self, channels: Iterable[Channel]) -> None:
+        """Take over a changed configuration; a list that was fetched with what is the same now
+        stays."""
+        before = self._entries
+        self._entries = {}
+        for channel in channels:
+            if not channel.enabled or channel.models or not self._lists(channel):
+                continue
+            known = before.get(channel.id)
+            same = known is not None and _way(known.channel) == _way(channel)
+            self._entries[channel.id] = known if known is not None and same else _Entry(channel)
+
+    def lists(self, channel: Channel, model: str) -> bool | None:
+        """Whether the provider lists ``model`` (a public name); None if that is not known."""
+        entry = self._entries.get(channel.id)
+        if entry is None or entry.models is None:
+            return None
+        return channel.upstream_model(model).casefold() in entry.folded
+
+    def models(self, channel: Channel) -> Mapping[str, ListedModel]:
+        """The channel's list; empty if it is not known."""
+        entry = self._entries.get(channel.id)
+        return {} if entry is None or entry.models is None else entry.models
+
+    async def run(self) -> None:
+        """Fetch what is due, until cancelled."""
+        while True:
+            if self.seconds:
+                await self.round()
+            await asyncio.sleep(_TURN_SECONDS)
+
+    async def round(self) -> None:
+        """Fetch every list that is due."""
+        now = self._clock()
+        due = [entry for entry in self._entries.values() if entry.due <= now]
+        if not due:
+            return
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(entry: _Entry) -> bool:
+            async with gate:
+                return await self._fetch(entry)
+
+        if any(await asyncio.gather(*(one(entry) for entry in due))):
+            self.changed()
+
+    async def _fetch(self, entry: _Entry) -> bool:
+        """True if the list is another one now."""
+        channel = entry.channel
+        try:
+            models = await self._all_pages(channel)
+        except GatewayError as error:
+            entry.due = self._clock() + min(_RETRY_SECONDS, self.seconds)
+            logger.info("channel %r: its models are not known: %s", channel.name, error.message)
+            return False
+        entry.due = self._clock() + self.seconds
+        if entry.models is not None and entry.models == models:
+            return False
+        entry.models = models
+        entry.folded = frozenset(name.casefold() for name in models)
+        logger.info("channel %r lists %d models", channel.name, len(models))
+        return True
+
+    async def _all_pages(self, channel: Channel) -> dict[str, ListedModel]:
+        endpoint = channel.endpoints[0]
+        protocol = self._protocols[endpoint.protocol]
+        models: dict[str, ListedModel] = {}
+        query = ""
+        for _ in range(_MAX_PAGES):
+            page = read_page(await list_page(channel, protocol, self._transport, query))
+            models |= {model.id: model for model in page.models}
+            if not page.following or page.following == query or len(models) > MAX_MODELS:
+                break
+            query = page.following
+        if not models:
+            raise UpstreamBroken("The list of models is empty.")
+        return models
+
+    def _lists(self, channel: Channel) -> bool:
+        endpoint = channel.endpoints[0]
+        protocol = self._protocols[endpoint.protocol]
+        return bool(protocol.models_path) and not endpoint.base_url.startswith(local.SCHEME)
+
+
+def _way(channel: Channel) -> tuple[Any, ...]:
+    """What a list depends on."""
+    return (
+        channel.endpoints,
+        channel.credentials,
+        channel.proxy_url,
+        channel.headers,
+        channel.opener,
+    )

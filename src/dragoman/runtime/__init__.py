@@ -1,0 +1,29 @@
+"""The sources of configuration kept open, and changed while the gateway runs.
+
+Read in this order: ``options`` (what the command line says, where things lie), ``runtime`` (file,
+environment and database read together, and again when one of them changes), ``documents`` (what is
+shown of it), ``disk`` (replacing a file safely), ``file`` and ``database`` (the two homes that a
+change is written to), ``administration`` (every change goes through here).
+"""
+
+from dragoman.runtime.options import (
+    Options,
+    config_path,
+    data_dir_of,
+    environ_of,
+    prepare_data_dir,
+    read_environment,
+)
+from dragoman.runtime.runtime import DEMO_MODEL, GatewayState, Runtime
+
+__all__ = (
+    "DEMO_MODEL",
+    "GatewayState",
+    "Options",
+    "Runtime",
+    "config_path",
+    "data_dir_of",
+    "environ_of",
+    "prepare_data_dir",
+    "read_environment",
+)

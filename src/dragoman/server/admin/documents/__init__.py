@@ -1,0 +1,1 @@
+"""What the admin API takes and gives, as pydantic models: the source of its manual."""

@@ -1,0 +1,108 @@
+"""The gateway's settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from dragoman.server.admin.documents.common import Described, Given, Shown, change_of
+
+Strategy = Literal["round_robin", "least_busy", "lowest_latency", "lowest_price"]
+
+
+class SettingValues(Given):
+    """Every setting."""
+
+    host: str = Field(
+        "0.0.0.0",  # noqa: S104 - the default, as config.schema says
+        description="The address to listen on. A change waits for a restart.",
+    )
+    port: int = Field(
+        3000, ge=1, le=65_535, description="The port to listen on. A change waits for a restart."
+    )
+    require_auth: bool = Field(
+        True, description="Whether requests need a key. This API always needs one."
+    )
+    enable_fallback: bool = Field(
+        True, description="Whether another channel is asked when one fails."
+    )
+    enable_cors: bool = Field(
+        True,
+        description="Whether web pages elsewhere may use the gateway."
+        " A change waits for a restart.",
+    )
+    high_availability_mode: bool = Field(
+        False,
+        description="Whether every request goes to the first available channel, whatever model it "
+        "names.",
+    )
+    auto_start: bool = Field(False, description="Whether the desktop program starts with Windows.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="How much is logged. A change waits for a restart."
+    )
+    default_timeout: float = Field(
+        120.0, gt=0, le=86_400, description="Seconds, for channels that set no `timeout`."
+    )
+    cors_origins: list[str] = Field(
+        ["*"],
+        description="The web origins that may use the gateway; `*` means all. "
+        "A change waits for a restart.",
+    )
+    strategy: Strategy = Field(
+        "round_robin", description="How the channels of one priority are ordered."
+    )
+    strategies: dict[str, Strategy] = Field(
+        {},
+        description="Other strategies by a pattern of model names; the first that fits counts.",
+        examples=[{"gpt-*": "lowest_latency"}],
+    )
+    session_affinity: bool = Field(
+        True, description="Whether a conversation stays with its channel, for the provider's cache."
+    )
+    queue_limit: int = Field(
+        100, ge=0, le=1_000_000, description="So many requests may wait for a place, per channel."
+    )
+    queue_seconds: float = Field(
+        10.0, ge=0, le=3_600, description="So long a request waits for a place; then it gets 503."
+    )
+    probe_seconds: float = Field(
+        0.0, ge=0, le=86_400, description="Seconds between checks of failing channels; 0 for none."
+    )
+    model_list_seconds: float = Field(
+        3_600.0,
+        ge=0,
+        le=31_536_000,
+        description="Seconds between fetching the lists of channels that state no models; 0 for never.",
+    )
+    request_log_limit: int = Field(
+        100_000, ge=0, le=100_000_000, description="So many requests are remembered; 0 for none."
+    )
+    request_log_days: float = Field(
+        30.0, gt=0, le=36_500, description="So many days they are remembered."
+    )
+    log_prompts: bool = Field(
+        False, description="Whether prompts and answers are remembered with them."
+    )
+
+
+SettingsChange = change_of(
+    SettingValues,
+    "SettingsChange",
+    "A change of settings: those left out stay, null resets one to its default.",
+)
+
+
+class SettingsShown(Shown):
+    """The settings in force."""
+
+    values: Annotated[dict[str, Any], Described(SettingValues)] = Field(
+        description="Every setting."
+    )
+    sources: dict[str, str] = Field(
+        description="Where each comes from: `default`, `file`, `database`, `environment` or `flag`. "
+        "The last two win over what this API writes."
+    )
+    needs_restart: list[str] = Field(
+        [], description="Settings that were changed and wait for a restart."
+    )
