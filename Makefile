@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test check format rows bench lock clean help
+.PHONY: run test check format rows docs bench lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ format: $(VENV)/.dev  ## Format and sort imports
 
 rows: $(VENV)/.dev  ## Show which requirement is proven by which test
 	@$(BIN)/python -m tests.rows $(ARGS)
+
+docs: $(VENV)/.runtime  ## Write the pages that are made from data
+	@$(BIN)/python -m dragoman.providers.page > docs/providers.md
 
 bench: $(VENV)/.dev  ## Measure; see docs/performance.md
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.support import Cli
+from tests.config.support import sample
 
 
 @pytest.mark.row("S2-61")
@@ -72,9 +75,72 @@ def test_keys_that_are_written_elsewhere_are_listed_but_ended_there(
     (row,) = cli.json("keys", "list")
     assert row["id"] == "environment"
     assert row["key"] == "my-ow…"
-    assert "take it out there" in cli("keys", "revoke", "API_KEY", code=1).output
+    for words in (["revoke", "API_KEY"], ["edit", "API_KEY", "--disable"]):
+        said = cli("keys", *words, code=1).output
+        assert "environment variable API_KEY: change it there" in said
 
 
 def test_an_empty_list_says_what_to_do(cli: Cli) -> None:
     assert "dragoman keys create" in cli("keys", "list").output
     assert cli.json("keys", "list") == []
+
+
+@pytest.mark.row("S2-62", "S2-63", "S2-64", "S2-72")
+def test_a_key_is_changed(cli: Cli) -> None:
+    cli("channels", "add", "--type", "ollama", "--name", "local")
+    cli("keys", "create", "ci", "--model", "a", "--expires", "30d")
+
+    def row() -> dict[str, Any]:
+        (found,) = cli.json("keys", "list")
+        return found
+
+    assert "was changed" in cli("keys", "edit", "ci", "--disable").output
+    assert row()["status"] == "disabled"
+    cli("keys", "edit", "ci", "--enable", "--channel", "local", "--model", "b", "--strict")
+    found = row()
+    assert (found["status"], found["channels"], found["models"]) == ("active", ["local"], ["b"])
+    assert found["strict"] is True
+    cli("keys", "edit", "1", "--no-restrictions", "--expires", "never", "--name", "build")
+    found = row()
+    assert (found["name"], found["channels"], found["models"]) == ("build", [], [])
+    assert found["expires"] is None
+    cli("keys", "edit", "build", "--expires", "2099-01-31", "--no-strict")
+    assert row()["expires"] == "2099-01-31T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (("ci",), "say what to change", 2),
+        (("ci", "--expires", "soon"), "30d", 2),
+        (("ci", "--channel", "nope"), "there are none", 1),
+        (("ci", "--name", "12"), "digits", 3),
+        (("co", "--disable"), "known are ci", 1),
+    ],
+)
+def test_what_is_wrong_with_a_change_is_said(
+    cli: Cli, words: tuple[str, ...], said: str, code: int
+) -> None:
+    cli("keys", "create", "ci")
+    before = cli.json("keys", "list")
+    assert said in cli("keys", "edit", *words, code=code).output
+    assert cli.json("keys", "list") == before
+
+
+def test_a_token_of_the_file_is_changed_and_taken_out_there(cli: Cli) -> None:
+    Path("config.json").write_text(json.dumps(sample()))
+    config = ("--config", "config.json")
+    cli("keys", "edit", "My Token", "--disable", *config)
+    (token,) = json.loads(Path("config.json").read_text())["tokens"]
+    assert token["enabled"] is False
+    key = cli("keys", "create", "laptop", *config).stdout.strip()
+    assert key not in Path("config.json").read_text()
+    cli("keys", "revoke", "file-1", *config)
+    assert json.loads(Path("config.json").read_text())["tokens"] == []
+    assert [row["name"] for row in cli.json("keys", "list", *config)] == ["laptop"]
+
+
+def test_an_admin_key_is_marked(cli: Cli) -> None:
+    cli("keys", "create", "alice", "--admin")
+    cli("keys", "create", "laptop")
+    assert [row["admin"] for row in cli.json("keys", "list")] == [True, False]

@@ -70,6 +70,24 @@ def test_help_shows_examples_line_by_line(cli: Cli, words: tuple[str, ...], exam
     assert any(line.startswith(example) for line in lines)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            f"channels {c}"
+            for c in ["list", "show", "add", "edit", "enable", "disable", "test", "remove"]
+        ),
+        *(f"keys {command}" for command in ("create", "edit", "list", "revoke")),
+        *(f"config {c}" for c in ["get", "set", "reset", "ha", "check", "import", "export"]),
+        "audit",
+    ],
+)
+def test_every_command_that_manages_something_shows_how(cli: Cli, words: str) -> None:
+    lines = [line.strip() for line in cli(*words.split(), "--help").stdout.splitlines()]
+    examples = [line for line in lines if line.startswith((f"dragoman {words}", "KEY="))]
+    assert examples
+
+
 def test_no_command_means_serve(cli: Cli) -> None:
     for words in (["--port", "0"], ["serve", "--port", "0"]):
         assert "--port: must be a whole number" in cli(*words, code=3).output

@@ -20,6 +20,7 @@ from dragoman.config.schema import ChannelEntry
 from dragoman.config.stored import stored_channel
 from dragoman.runtime import GatewayState, Options, Runtime
 from dragoman.store.errors import SecretKeyError, StoreError
+from dragoman.store.store import Transaction
 from tests.config.support import CANARY, TOKEN_KEY, bent, sample
 
 NOW = 2_000_000_000.0
@@ -152,9 +153,12 @@ def test_a_file_brings_channels_and_tokens(options: Options) -> None:
 
 def test_environment_and_database_stand_side_by_side(options: Options) -> None:
     async def add(runtime: Runtime) -> None:
-        for name in ("openai", "second"):
-            entry = ChannelEntry(id=0, name=name, type="ollama")
-            await runtime.store.add_channel(stored_channel(entry), 1.0)
+        def work(step: Transaction) -> None:
+            for name in ("openai", "second"):
+                entry = ChannelEntry(id=0, name=name, type="ollama")
+                step.add_channel(stored_channel(entry), 1.0)
+
+        await runtime.store.write(work)
 
     async def work(runtime: Runtime) -> None:
         assert names(runtime) == {
@@ -173,7 +177,7 @@ def test_environment_and_database_stand_side_by_side(options: Options) -> None:
 def test_channels_in_the_database_are_mentioned_beside_a_file(options: Options) -> None:
     async def add(runtime: Runtime) -> None:
         entry = ChannelEntry(id=0, name="a", type="ollama")
-        await runtime.store.add_channel(stored_channel(entry), 1.0)
+        await runtime.store.write(lambda step: step.add_channel(stored_channel(entry), 1.0))
 
     async def work(runtime: Runtime) -> None:
         assert any("1 channels in the database" in w for w in runtime.assembly.warnings)
@@ -245,12 +249,12 @@ def test_changes_by_another_process_arrive(options: Options) -> None:
             text, key = await command.create_key("laptop")
             state = await asyncio.wait_for(states.get(), 5)
             assert state.keyring.authenticate(text, NOW).name == "laptop"
-            await command.store.revoke_key(key.id, NOW)
+            await command.store.write(lambda step: step.revoke_key(key.id, NOW))
             state = await asyncio.wait_for(states.get(), 5)
             with pytest.raises(Unauthorized, match="revoked"):
                 state.keyring.authenticate(text, NOW)
             entry = ChannelEntry(id=0, name="new", type="ollama")
-            await command.store.add_channel(stored_channel(entry), 1.0)
+            await command.store.write(lambda step: step.add_channel(stored_channel(entry), 1.0))
             state = await asyncio.wait_for(states.get(), 5)
             assert [channel.name for channel in state.channels] == ["new"]
         await command.close()

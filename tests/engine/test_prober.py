@@ -8,6 +8,7 @@ import pytest
 
 from dragoman.canonical.errors import UpstreamFailed, UpstreamRefusedCredential, UpstreamUnreachable
 from dragoman.canonical.secret import Secret
+from dragoman.engine.opening import Openings
 from dragoman.engine.prober import Prober
 from dragoman.protocols.registry import protocols
 from dragoman.routing.channel import Channel, Endpoint
@@ -49,7 +50,7 @@ def fail(lane: Lane, error: Exception, clock: Clock, times: int = 5, credential:
 
 def check(fleet: Fleet, clock: Clock, *scripts: Script) -> ScriptedTransport:
     transport = ScriptedTransport(scripts)
-    prober = Prober(fleet, protocols=protocols(), transport=transport, clock=clock)
+    prober = Prober(fleet, protocols=protocols(), openings=Openings(transport), clock=clock)
     asyncio.run(prober.round())
     return transport
 

@@ -10,7 +10,7 @@ from tests.support.upstream import KEY, StandIn
 
 ADMIN = "sk-gw-admin-live-0123456789"
 AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
-ENVIRON = {"DRAGOMAN_ADMIN_KEY": ADMIN, "OLLAMA_BASE_URL": "http://127.0.0.1:9"}
+ENVIRON = {"DRAGOMAN_ADMIN_KEY": ADMIN}
 CHAT = "/v1/chat/completions"
 
 

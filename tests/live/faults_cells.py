@@ -27,7 +27,7 @@ from tests.live.cells import CLIENTS, MODES
 from tests.support.clients.base import Ask, Client, Failed, Outcome
 from tests.support.faults.doors import Door
 from tests.support.faults.server import FaultServer
-from tests.support.faults.table import BY_NAME, FAULTS, Fault
+from tests.support.faults.table import ANSWERED, BY_NAME, FAULTS, RAISED_IN_STREAM, Fault
 from tests.support.gateway import BASES, TOKEN, Gateway
 from tests.support.upstream import KEY
 
@@ -87,9 +87,22 @@ CELLS = [
 ]
 
 
+def rows_of(cell: Cell) -> list[str]:
+    """The requirements that this cell proves: a channel's timeout, and failover."""
+    rows = ["S2-40"] if cell.row.waits and not cell.row.door else []
+    promise = cell.row.promise(cell.mode)
+    if cell.setting == "backed" and promise not in (ANSWERED, RAISED_IN_STREAM):
+        rows.append("S2-45")
+    return rows
+
+
 def cells(*settings: str) -> pytest.MarkDecorator:
     """Parametrise a test over every cell of some settings."""
-    found = [pytest.param(cell, id=cell.model) for cell in CELLS if cell.setting in settings]
+    found = [
+        pytest.param(cell, id=cell.model, marks=[pytest.mark.row(row) for row in rows_of(cell)])
+        for cell in CELLS
+        if cell.setting in settings
+    ]
     return pytest.mark.parametrize("cell", found, indirect=True)
 
 

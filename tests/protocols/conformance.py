@@ -22,18 +22,22 @@ from tests.protocols.answer_strategies import responses
 from tests.protocols.strategies import PROVIDER
 
 SHARED_CODE = frozenset({"openai_shared"})
+# Protocols that no client speaks to us: what they have of the upstream's side is held to the rest.
+UPSTREAM_ONLY = frozenset({"gradio"})
 # By folder, without importing them: a protocol that cannot be imported must fail, not vanish.
-NAMES = sorted(
+ALL_NAMES = sorted(
     module.name
     for module in pkgutil.iter_modules(dragoman.protocols.__path__)
     if module.ispkg and module.name not in SHARED_CODE
 )
+NAMES = [name for name in ALL_NAMES if name not in UPSTREAM_ONLY]
 # Protocols that carry one text and nothing else: no roles, no tools, no images, no reasoning.
 TEXT_ONLY = frozenset({"openai_completions"})
 CONVERSING = [name for name in NAMES if name not in TEXT_ONLY]
 PAIRS = list(itertools.product(CONVERSING, CONVERSING))
 
 every_protocol = pytest.mark.parametrize("name", NAMES)
+every_upstream = pytest.mark.parametrize("name", ALL_NAMES)
 every_conversing_protocol = pytest.mark.parametrize("name", CONVERSING)
 every_pair = pytest.mark.parametrize(
     ("client", "upstream"), PAIRS, ids=[f"{one}-to-{other}" for one, other in PAIRS]
@@ -48,14 +52,17 @@ REQUEST = Request(
 )
 
 __all__ = [
+    "ALL_NAMES",
     "NAMES",
     "PROFILE",
     "REQUEST",
+    "UPSTREAM_ONLY",
     "answers",
     "decode_stream",
     "every_conversing_protocol",
     "every_pair",
     "every_protocol",
+    "every_upstream",
     "load",
     "origin",
     "reasoning_of",

@@ -13,7 +13,14 @@ from dragoman.canonical.errors import CreditExhausted, GatewayError, RateLimited
 from dragoman.canonical.events import PartDelta, PartStart, Start
 from dragoman.canonical.parts import Text
 from dragoman.protocols.base import all_events
-from tests.protocols.conformance import NAMES, REQUEST, every_protocol, load, origin
+from tests.protocols.conformance import (
+    NAMES,
+    REQUEST,
+    every_protocol,
+    every_upstream,
+    load,
+    origin,
+)
 
 
 def descendants(cls: type[GatewayError]) -> Iterator[type[GatewayError]]:
@@ -136,7 +143,7 @@ def test_another_gateways_errors_are_understood(name: str, kind: type[GatewayErr
     assert "What to mend." in error.message
 
 
-@every_protocol
+@every_upstream
 @pytest.mark.parametrize("status", [401, 402, 403])
 def test_a_refused_key_that_the_upstream_quotes_stays_with_us(name: str, status: int) -> None:
     """Servers name the key they refuse, and that key is the operator's."""

@@ -14,11 +14,13 @@ from dragoman.canonical.request import Request
 from dragoman.protocols.base import Protocol, Target
 from tests.protocols.answer_strategies import splits
 from tests.protocols.conformance import (
+    ALL_NAMES,
     NAMES,
     PROFILE,
     REQUEST,
     answers,
     every_protocol,
+    every_upstream,
     load,
     origin,
     stream_of,
@@ -42,7 +44,8 @@ def take_request(protocol: Protocol, body: bytes) -> None:
 def take_stream(protocol: Protocol, chunks: list[bytes]) -> None:
     """Read an upstream's stream and write it to a client; raises GatewayError at most."""
     decoder = protocol.stream_decoder(origin(protocol))
-    encoder = protocol.stream_encoder(REQUEST)
+    client = protocol if protocol.client_side else load("openai_chat")
+    encoder = client.stream_encoder(REQUEST)
     with contextlib.suppress(GatewayError):
         for chunk in chunks:
             for event in decoder.feed(chunk):
@@ -85,12 +88,12 @@ def test_spoiled_requests_reach_no_upstream_codec_raw(
     body = data.draw(spoiled(protocol.encode_request(request, PROFILE).body))
     with contextlib.suppress(GatewayError):
         accepted = protocol.decode_request(protocol.parse_request(body, TARGET))
-        for other in NAMES:
+        for other in ALL_NAMES:
             with contextlib.suppress(GatewayError):
                 load(other).encode_request(accepted, PROFILE)
 
 
-@every_protocol
+@every_upstream
 @given(value=json_values)
 def test_any_json_as_an_answer(name: str, value: object) -> None:
     protocol = load(name)
@@ -109,7 +112,7 @@ def test_spoiled_answers(name: str, data: st.DataObject) -> None:
         protocol.encode_response(answer, REQUEST)
 
 
-@every_protocol
+@every_upstream
 @given(data=st.data(), body=st.binary(max_size=300))
 def test_any_bytes_as_a_stream(name: str, data: st.DataObject, body: bytes) -> None:
     framed = data.draw(st.sampled_from([b"", b"data: ", b"event: x\ndata: "]))
@@ -117,7 +120,7 @@ def test_any_bytes_as_a_stream(name: str, data: st.DataObject, body: bytes) -> N
     take_stream(load(name), data.draw(splits(framed + body + ending)))
 
 
-@every_protocol
+@every_upstream
 @given(data=st.data(), value=json_values)
 def test_any_json_as_a_stream(name: str, data: st.DataObject, value: object) -> None:
     body = json.dumps(value).encode()
@@ -166,7 +169,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@every_protocol
+@every_upstream
 @given(
     status=st.integers(100, 599),
     headers=HEADERS,

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from dragoman.canonical.errors import InvalidRequest
 from dragoman.canonical.request import Request
 from dragoman.protocols.base import ModelProfile, Target
-from tests.protocols.conformance import PROFILE, REQUEST, every_protocol, load
+from tests.protocols.conformance import (
+    ALL_NAMES,
+    PROFILE,
+    REQUEST,
+    UPSTREAM_ONLY,
+    every_protocol,
+    every_upstream,
+    load,
+)
 from tests.protocols.fidelity import parse, read_back, unaccounted
 from tests.protocols.strategies import requests
 
@@ -36,7 +44,7 @@ def test_encoding_twice_changes_nothing_more(name: str, request: Request) -> Non
     assert twice == once
 
 
-@every_protocol
+@every_upstream
 @requests_cost_more
 @given(request=requests())
 def test_encoding_leaves_the_request_alone(name: str, request: Request) -> None:
@@ -100,7 +108,7 @@ def test_a_request_without_a_model_is_refused(name: str) -> None:
     assert caught.value.param == "model"
 
 
-@every_protocol
+@every_upstream
 def test_endpoints_are_paths(name: str) -> None:
     protocol = load(name)
     for stream in (False, True):
@@ -109,3 +117,16 @@ def test_endpoints_are_paths(name: str) -> None:
         assert " " not in path
     assert protocol.name == name
     assert protocol.credential_header == protocol.credential_header.lower()
+
+
+def test_the_protocols_without_clients_say_so() -> None:
+    assert {name for name in ALL_NAMES if not load(name).client_side} == UPSTREAM_ONLY
+
+
+@pytest.mark.parametrize("name", sorted(UPSTREAM_ONLY))
+def test_a_client_of_a_protocol_without_clients_is_told(name: str) -> None:
+    protocol = load(name)
+    with pytest.raises(InvalidRequest, match="upstreams only"):
+        protocol.parse_request(b"{}", Target(model="m"))
+    with pytest.raises(InvalidRequest, match="upstreams only"):
+        protocol.stream_encoder(REQUEST)

@@ -40,7 +40,7 @@ def test_only_what_was_changed_looks_different(file: Home) -> None:
         await admin.remove_channel(1, ALICE)
         assert file.config.read_text() == BY_HAND.replace('"port": 3000, ', "").replace(
             '    {"name": "first", "type": "ollama", "timeout": 60.0, "models": "a, b"},\n', ""
-        ).replace('"sk-two"', '"sk-new",   "models": ["x"]')
+        ).replace('"sk-two"', '"sk-new",   "models": ["x"],   "id": 2')
 
     file.run(work)
 
@@ -58,6 +58,27 @@ def test_a_new_channel_is_written_in_the_known_schema_behind_the_others(file: Ho
         assert file.read()["channels"][2]["weight"] == 2
         assert file.read()["settings"] == SAMPLE["settings"]
         assert file.read()["tokens"] == SAMPLE["tokens"]
+
+    file.run(work)
+
+
+def test_ids_stay_when_an_entry_comes_or_goes(file: Home) -> None:
+    kinds = [{"name": name, "type": "ollama"} for name in ("a", "b", "c")]
+    tokens = [{"name": name, "key": f"sk-gw-0123-{name}"} for name in ("x", "y", "z")]
+    file.write({"channels": kinds, "tokens": tokens})
+
+    async def work(runtime: Runtime, admin: Administrator) -> None:
+        def ids() -> dict[str, int]:
+            return {channel.name: channel.id for channel in runtime.state.channels}
+
+        before = ids()
+        made = await admin.add_channel({"name": "d", "type": "ollama"}, ALICE)
+        assert ids() == {**before, "d": made["id"]}
+        await admin.remove_channel(before["a"], ALICE)
+        assert ids() == {"b": before["b"], "c": before["c"], "d": made["id"]}
+        numbers = {key.name: key.id for key in runtime.keys}
+        await admin.revoke_key(numbers.pop("x"), ALICE)
+        assert {key.name: key.id for key in runtime.keys} == numbers
 
     file.run(work)
 

@@ -214,11 +214,13 @@ def test_keys_of_the_environment_are_changed_there(database: Home) -> None:
             "environment-admin": "environment",
             "demo": "demo",
         }
-        for one in found.values():
+        for one, words in zip(
+            found.values(), ("--demo", "API_KEY", "DRAGOMAN_ADMIN_KEY"), strict=True
+        ):
             assert one["editable"] is False
-            with pytest.raises(NotEditable):
+            with pytest.raises(NotEditable, match=words):
                 await admin.change_key(one["id"], {"enabled": False}, ALICE)
-            with pytest.raises(NotEditable):
+            with pytest.raises(NotEditable, match=words):
                 await admin.revoke_key(one["id"], ALICE)
         assert caller(runtime, f"{OWN}-admin").admin is True
         assert caller(runtime, OWN).admin is False

@@ -52,10 +52,10 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_kept_is_there_after_a_restart(path: Path) -> None:
     async def write(store: SQLiteStore) -> None:
-        kept = await store.add_key(KEY)
+        kept = await store.write(lambda step: step.add_key(KEY))
         assert kept == msgspec.structs.replace(KEY, id="1")
-        assert (await store.add_channel(CHANNEL, 1.0)).id == 1
-        await store.change_settings({"port": 4000, "cors_origins": ["*"]})
+        assert (await store.write(lambda step: step.add_channel(CHANNEL, 1.0))).id == 1
+        await store.write(lambda step: step.change_settings({"port": 4000, "cors_origins": ["*"]}))
         await store.touch_keys({"1": 77.0})
 
     async def read(store: SQLiteStore) -> None:
@@ -63,7 +63,7 @@ def test_what_is_kept_is_there_after_a_restart(path: Path) -> None:
         (channel,) = await store.channels()
         assert channel == msgspec.structs.replace(CHANNEL, id=1)
         assert await store.settings() == {"port": 4000, "cors_origins": ["*"]}
-        await store.change_settings({"port": None})
+        await store.write(lambda step: step.change_settings({"port": None}))
         assert await store.settings() == {"cors_origins": ["*"]}
 
     run(path, write)
@@ -72,7 +72,7 @@ def test_what_is_kept_is_there_after_a_restart(path: Path) -> None:
 
 def test_no_secret_is_in_the_files_or_in_a_printed_row(path: Path, tmp_path: Path) -> None:
     async def work(store: SQLiteStore) -> None:
-        kept = await store.add_channel(CHANNEL, 1.0)
+        kept = await store.write(lambda step: step.add_channel(CHANNEL, 1.0))
         assert CANARY not in repr(kept)
         # While it is open, the write-ahead log holds the newest pages.
         for file in tmp_path.iterdir():
@@ -94,8 +94,10 @@ def test_another_secret_key_is_told_apart_at_once(path: Path) -> None:
 
 def test_a_sealed_value_cannot_be_moved_to_another_channel(path: Path) -> None:
     async def write(store: SQLiteStore) -> None:
-        await store.add_channel(CHANNEL, 1.0)
-        await store.add_channel(msgspec.structs.replace(CHANNEL, name="other"), 1.0)
+        await store.write(lambda step: step.add_channel(CHANNEL, 1.0))
+        await store.write(
+            lambda step: step.add_channel(msgspec.structs.replace(CHANNEL, name="other"), 1.0)
+        )
 
     async def read(store: SQLiteStore) -> None:
         with pytest.raises(SecretKeyError, match="channels/2"):
@@ -111,22 +113,32 @@ def test_a_sealed_value_cannot_be_moved_to_another_channel(path: Path) -> None:
 
 def test_names_are_taken_once_and_ids_never_again(path: Path) -> None:
     async def work(store: SQLiteStore) -> None:
-        await store.add_channel(CHANNEL, 1.0)
+        await store.write(lambda step: step.add_channel(CHANNEL, 1.0))
         with pytest.raises(NameTaken, match="main"):
-            await store.add_channel(CHANNEL, 2.0)
-        removed = await store.remove_channel("main")
+            await store.write(lambda step: step.add_channel(CHANNEL, 2.0))
+        removed = await store.write(lambda step: step.remove_channel("main"))
         assert removed.id == 1
-        assert (await store.add_channel(CHANNEL, 3.0)).id == 2
+        assert (await store.write(lambda step: step.add_channel(CHANNEL, 3.0))).id == 2
         with pytest.raises(NoSuchRow):
-            await store.remove_channel("1")
-        other = await store.add_channel(msgspec.structs.replace(CHANNEL, name="other"), 4.0)
+            await store.write(lambda step: step.remove_channel("1"))
+        other = await store.write(
+            lambda step: step.add_channel(msgspec.structs.replace(CHANNEL, name="other"), 4.0)
+        )
         with pytest.raises(NameTaken):
-            await store.update_channel(msgspec.structs.replace(other, name="main"), 5.0)
-        await store.update_channel(
-            msgspec.structs.replace(other, name="third", secrets={}, document={"a": 1}), 5.0
+            await store.write(
+                lambda step: step.update_channel(msgspec.structs.replace(other, name="main"), 5.0)
+            )
+        await store.write(
+            lambda step: step.update_channel(
+                msgspec.structs.replace(other, name="third", secrets={}, document={"a": 1}), 5.0
+            )
         )
         with pytest.raises(NoSuchRow):
-            await store.update_channel(msgspec.structs.replace(other, id=99, name="fourth"), 5.0)
+            await store.write(
+                lambda step: step.update_channel(
+                    msgspec.structs.replace(other, id=99, name="fourth"), 5.0
+                )
+            )
         assert [(c.id, c.name, c.secrets) for c in await store.channels()] == [
             (2, "main", {"api_key": CANARY}),
             (3, "third", {}),
@@ -137,16 +149,20 @@ def test_names_are_taken_once_and_ids_never_again(path: Path) -> None:
 
 def test_revoking_is_final_and_frees_the_name(path: Path) -> None:
     async def work(store: SQLiteStore) -> None:
-        await store.add_key(KEY)
+        await store.write(lambda step: step.add_key(KEY))
         with pytest.raises(NameTaken, match="laptop"):
-            await store.add_key(msgspec.structs.replace(KEY, digest=b"e" * 32))
-        assert (await store.revoke_key("laptop", 50.0)).revoked_at == 50.0
+            await store.write(
+                lambda step: step.add_key(msgspec.structs.replace(KEY, digest=b"e" * 32))
+            )
+        assert (await store.write(lambda step: step.revoke_key("laptop", 50.0))).revoked_at == 50.0
         for again in ("laptop", "1", "99999999999999999999999"):
             with pytest.raises(NoSuchRow):
-                await store.revoke_key(again, 51.0)
-        second = await store.add_key(msgspec.structs.replace(KEY, digest=b"e" * 32))
+                await store.write(lambda step, again=again: step.revoke_key(again, 51.0))
+        second = await store.write(
+            lambda step: step.add_key(msgspec.structs.replace(KEY, digest=b"e" * 32))
+        )
         assert second.id == "2"
-        assert (await store.revoke_key("2", 52.0)).name == "laptop"
+        assert (await store.write(lambda step: step.revoke_key("2", 52.0))).name == "laptop"
         assert [key.revoked_at for key in await store.keys()] == [50.0, 52.0]
 
     run(path, work)
@@ -154,21 +170,25 @@ def test_revoking_is_final_and_frees_the_name(path: Path) -> None:
 
 def test_a_batch_replaces_by_name_and_leaves_the_rest(path: Path) -> None:
     async def work(store: SQLiteStore) -> None:
-        await store.add_channel(CHANNEL, 1.0)
-        await store.add_channel(msgspec.structs.replace(CHANNEL, name="kept"), 1.0)
-        await store.add_key(KEY)
+        await store.write(lambda step: step.add_channel(CHANNEL, 1.0))
+        await store.write(
+            lambda step: step.add_channel(msgspec.structs.replace(CHANNEL, name="kept"), 1.0)
+        )
+        await store.write(lambda step: step.add_key(KEY))
         changed = msgspec.structs.replace(CHANNEL, document={"type": "gemini"}, secrets={})
         added = msgspec.structs.replace(CHANNEL, name="added")
-        await store.take_over(
-            Batch(
-                settings={"port": 5000},
-                channels=[changed, added],
-                keys=[
-                    msgspec.structs.replace(KEY, digest=b"e" * 32),
-                    msgspec.structs.replace(KEY, name="ci", digest=b"f" * 32),
-                ],
-            ),
-            9.0,
+        await store.write(
+            lambda step: step.take_over(
+                Batch(
+                    settings={"port": 5000},
+                    channels=[changed, added],
+                    keys=[
+                        msgspec.structs.replace(KEY, digest=b"e" * 32),
+                        msgspec.structs.replace(KEY, name="ci", digest=b"f" * 32),
+                    ],
+                ),
+                9.0,
+            )
         )
         channels = {c.name: c for c in await store.channels()}
         assert channels["main"] == msgspec.structs.replace(changed, id=1)
@@ -182,11 +202,13 @@ def test_a_batch_replaces_by_name_and_leaves_the_rest(path: Path) -> None:
 
 def test_a_batch_happens_as_a_whole_or_not_at_all(path: Path) -> None:
     async def work(store: SQLiteStore) -> None:
-        await store.add_key(KEY)
-        await store.revoke_key("laptop", 2.0)
+        await store.write(lambda step: step.add_key(KEY))
+        await store.write(lambda step: step.revoke_key("laptop", 2.0))
         with pytest.raises(StoreError, match="revoked"):
-            await store.take_over(
-                Batch(settings={"port": 5000}, channels=[CHANNEL], keys=[KEY]), 9.0
+            await store.write(
+                lambda step: step.take_over(
+                    Batch(settings={"port": 5000}, channels=[CHANNEL], keys=[KEY]), 9.0
+                )
             )
         assert await store.channels() == []
         assert await store.settings() == {}
@@ -196,10 +218,10 @@ def test_a_batch_happens_as_a_whole_or_not_at_all(path: Path) -> None:
 
 def test_the_same_key_under_another_name_keeps_its_history(path: Path) -> None:
     async def work(store: SQLiteStore) -> None:
-        await store.add_key(KEY)
+        await store.write(lambda step: step.add_key(KEY))
         await store.touch_keys({"1": 40.0})
         renamed = msgspec.structs.replace(KEY, name="desktop", created_at=9.0)
-        await store.take_over(Batch(keys=[renamed]), 9.0)
+        await store.write(lambda step: step.take_over(Batch(keys=[renamed]), 9.0))
         (key,) = await store.keys()
         assert (key.id, key.name, key.created_at, key.last_used_at) == ("1", "desktop", 12.5, 40.0)
 
@@ -208,21 +230,25 @@ def test_the_same_key_under_another_name_keeps_its_history(path: Path) -> None:
 
 def test_a_key_is_changed_while_it_lives(path: Path) -> None:
     async def work(store: SQLiteStore) -> None:
-        kept = await store.add_key(KEY)
-        other = await store.add_key(msgspec.structs.replace(KEY, name="ci", digest=b"e" * 32))
+        kept = await store.write(lambda step: step.add_key(KEY))
+        other = await store.write(
+            lambda step: step.add_key(msgspec.structs.replace(KEY, name="ci", digest=b"e" * 32))
+        )
         changed = msgspec.structs.replace(
             kept, name="desk", enabled=False, admin=True, allowed_models=(), expires_at=None
         )
-        await store.change_key(changed)
+        await store.write(lambda step: step.change_key(changed))
         assert await store.keys() == [changed, other]
         with pytest.raises(NameTaken, match="ci"):
-            await store.change_key(msgspec.structs.replace(changed, name="ci"))
-        await store.revoke_key("desk", 50.0)
+            await store.write(
+                lambda step: step.change_key(msgspec.structs.replace(changed, name="ci"))
+            )
+        await store.write(lambda step: step.revoke_key("desk", 50.0))
         for lost in (changed, msgspec.structs.replace(changed, id="99")):
             with pytest.raises(NoSuchRow):
-                await store.change_key(lost)
+                await store.write(lambda step, lost=lost: step.change_key(lost))
         with pytest.raises(NameTaken, match="was in use"):
-            await store.add_key(KEY)  # revoked, and known for good
+            await store.write(lambda step: step.add_key(KEY))  # revoked, and known for good
 
     run(path, work)
 
@@ -279,7 +305,7 @@ def test_a_step_that_fails_leaves_neither_change_nor_entry(path: Path) -> None:
         assert await store.channels() == []
         assert await store.keys() == []
         assert await store.settings() == {}
-        await store.add_channel(CHANNEL, 1.0)
+        await store.write(lambda step: step.add_channel(CHANNEL, 1.0))
 
     run(path, work)
 
@@ -290,9 +316,9 @@ def test_two_processes_share_a_database_and_see_each_other(path: Path) -> None:
         command = await SQLiteStore.open(path, SECRET_KEY)
         before = await server.version()
         await server.touch_keys({})
-        await server.change_settings({"port": 1})
+        await server.write(lambda step: step.change_settings({"port": 1}))
         assert await server.version() == before, "its own writes are no news"
-        await command.add_key(KEY)
+        await command.write(lambda step: step.add_key(KEY))
         assert await server.version() != before
         assert len(await server.keys()) == 1
         await command.close()
@@ -306,7 +332,11 @@ def test_first_starts_at_the_same_moment_do_not_collide(path: Path) -> None:
         stores = await asyncio.gather(*(SQLiteStore.open(path, SECRET_KEY) for _ in range(6)))
         await asyncio.gather(
             *(
-                store.add_key(msgspec.structs.replace(KEY, name=f"k{n}", digest=bytes([n]) * 32))
+                store.write(
+                    lambda step, n=n: step.add_key(
+                        msgspec.structs.replace(KEY, name=f"k{n}", digest=bytes([n]) * 32)
+                    )
+                )
                 for n, store in enumerate(stores)
             )
         )
@@ -320,7 +350,7 @@ def test_first_starts_at_the_same_moment_do_not_collide(path: Path) -> None:
 @pytest.mark.parametrize("name", ["we?ird #%20.db", "ü.db"])
 def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     async def work(store: SQLiteStore) -> None:
-        await store.add_key(KEY)
+        await store.write(lambda step: step.add_key(KEY))
 
     run(tmp_path / name, work)
     assert (tmp_path / name).exists()

@@ -6,6 +6,7 @@ A test is a cell if it calls ``record_property("fault", (row, setting, client, m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,8 @@ class FaultReport:
         """Note how a cell's test ended; a failed set-up or tear-down counts too."""
         for name, value in report.user_properties:
             if name == "fault" and (report.when == "call" or not report.passed):
-                key = tuple(str(part) for part in value)
+                parts: Any = value
+                key = tuple(str(part) for part in parts)
                 if self._cells.get(key) != "failed":
                     self._cells[key] = report.outcome
 

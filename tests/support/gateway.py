@@ -126,6 +126,11 @@ class Gateway:
         self._folder.cleanup()
 
     @property
+    def folder(self) -> Path:
+        """Its working directory, where a ``.env`` may lie; its data are in ``data`` below it."""
+        return Path(self._folder.name)
+
+    @property
     def pid(self) -> int:
         """The process id."""
         assert self._process is not None

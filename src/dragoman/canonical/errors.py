@@ -20,7 +20,8 @@
     │   └── HeadersTooLarge           431     no         no
     ├── UpstreamError                 a channel's doing; another channel may do better
     │   ├── UpstreamRejected          4xx     no         no     it judged the request itself
-    │   │   └── UpstreamModelMissing  404     no         no     but another channel may have it
+    │   │   ├── UpstreamModelMissing  404     no         no     but another channel may have it
+    │   │   └── UpstreamMisconfigured 400     no         no     the channel is set up wrongly for it
     │   ├── UpstreamRefusedCredential 502     yes        no     its key, not the client's, is wrong
     │   ├── UpstreamRateLimited       429     yes        no
     │   ├── UpstreamOverloaded        503     yes        no
@@ -29,6 +30,7 @@
     │   ├── UpstreamTimeout           504     yes        maybe
     │   └── UpstreamBroken            502     yes        maybe  bad or truncated answer
     └── Unavailable                   503     yes        no     no channel, draining, our own stores
+        └── NotConfigured             503     no         no     until the operator has set it up
 
 ``retryable`` is what the client is told; whether the gateway itself tries another channel is
 ``fallback``. ``param`` is the dotted path of the field at fault. Messages reach the client: they name
@@ -193,6 +195,14 @@ class UpstreamModelMissing(UpstreamRejected):
     fallback = True
 
 
+class UpstreamMisconfigured(UpstreamRejected):
+    """What the channel's configuration says of the upstream is not so: the operator's to mend, and no
+    reason why another channel should fail."""
+
+    default_code = "channel_misconfigured"
+    fallback = True
+
+
 class UpstreamRefusedCredential(UpstreamError):
     """The channel's own credential is wrong, out of credit or lacks the right. The client's key is
     fine, so this is never 401 to the client.
@@ -262,6 +272,13 @@ class Unavailable(GatewayError):
     status = 503
     kind = "overloaded"
     retryable = True
+
+
+class NotConfigured(Unavailable):
+    """What is asked for needs a credential or a channel that the operator has not given."""
+
+    default_code = "provider_not_configured"
+    retryable = False
 
 
 def from_upstream_status(

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from dragoman import __version__
 from dragoman.cli import (
+    audit,
     channels,
     configuration,
     doctor,
@@ -84,4 +85,5 @@ app.command("models")(models.models)
 app.add_typer(configuration.app, name="config")
 app.command("requests")(requests.requests)
 app.command("explain")(explain.explain)
+app.command("audit")(audit.audit)
 app.command("doctor")(doctor.doctor)

@@ -120,7 +120,9 @@ def _models(runtime: Runtime) -> str:
 def _keys(runtime: Runtime) -> str:
     now = time.time()
     places = Counter(
-        _place_of_key(key.id, runtime) for key in runtime.assembly.keys if key.refusal(now) is None
+        _place_of_key(key.id, runtime)
+        for key in runtime.assembly.keys
+        if key.refusal(now) is None and not key.admin
     )
     if runtime.demo_key is not None:
         places["demonstration"] += 1

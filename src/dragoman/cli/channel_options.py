@@ -69,11 +69,12 @@ Fields = Annotated[
 ]
 FromJson = Annotated[
     str | None,
-    _option("--from-json", "FILE|-", "Take fields from a JSON object, as 'channels show' has them."),
+    _option(
+        "--from-json", "FILE|-", "Take fields from a JSON object, as 'channels show' has them."
+    ),
 ]
 
 _TEXT = frozenset({"name", "type", "base_url", "api_key", "proxy_url", "protocol"})
-_NAMES = frozenset({"models", "tags"})
 
 
 def given_fields(
@@ -93,13 +94,13 @@ def given_fields(
     given = {} if from_json is None else _object(from_json)
     given |= {name: value for name, value in plain.items() if value is not None}
     given |= _credentials(api_keys, from_stdin)
-    if models is not None:
+    if models:
         given["models"] = models
-    if aliases is not None:
+    if aliases:
         given["aliases"] = _pairs(aliases, "--alias", "PUBLIC=UPSTREAM")
-    if tags is not None:
+    if tags:
         given["tags"] = tags
-    if headers is not None:
+    if headers:
         given["headers"] = _pairs(headers, "--header", "NAME=VALUE")
     for name, text in _pairs(fields or (), "--set", "FIELD=VALUE", blank=True).items():
         given[name] = value_of(name, text)
@@ -117,21 +118,19 @@ def value_of(field: str, text: str) -> Any:
 
 
 def _credentials(api_keys: Many, from_stdin: bool) -> dict[str, Any]:
-    if api_keys is not None and from_stdin:
+    if api_keys and from_stdin:
         raise typer.BadParameter(
             "give one of --api-key and --api-key-stdin", param_hint="--api-key"
         )
     if from_stdin:
         api_keys = [line.strip() for line in sys.stdin if line.strip()]
-    if api_keys is None:
-        return {}
-    first, *others = api_keys or [""]
+    if not api_keys:
+        return {"api_key": ""} if from_stdin else {}
+    first, *others = api_keys
     return {"api_key": first, "api_keys": others}
 
 
-def _pairs(
-    texts: Iterable[str], option: str, form: str, *, blank: bool = False
-) -> dict[str, str]:
+def _pairs(texts: Iterable[str], option: str, form: str, *, blank: bool = False) -> dict[str, str]:
     """``NAME=VALUE`` several times; ``blank`` allows an empty value."""
     pairs = {}
     for text in texts:

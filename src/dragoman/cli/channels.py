@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dragoman.cli import channel_edit
+from dragoman.cli.administering import Desk, administer
 from dragoman.cli.options import AsJson, ConfigFile, DataDir, make_options, with_runtime
-from dragoman.cli.output import CommandFailed, ExitCode, marks, remark, say, show_json, show_table
+from dragoman.cli.output import CommandFailed, ExitCode, marks, say, show_json, show_table
 
 if TYPE_CHECKING:
     from dragoman.config.assemble import Sourced
-    from dragoman.config.schema import ChannelEntry
-    from dragoman.providers.provider import Provider
     from dragoman.runtime import Runtime
 
-app = typer.Typer(help="Add, list, try out and remove channels to providers.", no_args_is_help=True)
+app = typer.Typer(
+    help="Add, change, list, try out and remove channels to providers.", no_args_is_help=True
+)
 
-Many = list[str] | None
+NameOrId = Annotated[str, typer.Argument(metavar="NAME-OR-ID")]
 
 
 @app.command("list")
 def list_channels(
     as_json: AsJson = False, config: ConfigFile = None, data_dir: DataDir = None
 ) -> None:
-    """Show every channel and where it comes from; credentials only by their last characters."""
+    """Show every channel and where it comes from; credentials only by their last characters.
+
+    \b
+    Examples:
+      dragoman channels list
+      dragoman channels list --json --config config.json
+    """
 
     async def work(runtime: Runtime) -> None:
         rows = [_row(one) for one in runtime.assembly.channels]
@@ -43,92 +49,56 @@ def list_channels(
 
 
 @app.command()
-def add(
-    *,
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--type", metavar="PROVIDER", help="The provider: openai, anthropic, gemini, ollama …"
-        ),
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What to call it; else the type.")
-    ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key",
-            metavar="KEY",
-            help="The provider's key. Others may see it in the process list.",
-        ),
-    ] = None,
-    from_stdin: Annotated[
-        bool, typer.Option("--api-key-stdin", help="Read the provider's key from standard input.")
-    ] = False,
-    base_url: Annotated[
-        str | None, typer.Option("--base-url", metavar="URL", help="Another address.")
-    ] = None,
-    model: Annotated[
-        Many,
-        typer.Option(
-            "--model", metavar="MODEL", help="Serve this model; may be repeated. Else all."
-        ),
-    ] = None,
-    alias: Annotated[
-        Many,
-        typer.Option("--alias", metavar="PUBLIC=UPSTREAM", help="Serve a model by another name."),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol", metavar="PROTOCOL", help="What it speaks, if not the provider's own."
-        ),
-    ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option("--priority", metavar="NUMBER", help="Lower goes first; the default is 1."),
-    ] = None,
-    proxy: Annotated[
-        str | None, typer.Option("--proxy", metavar="URL", help="An HTTP or SOCKS5 proxy.")
-    ] = None,
+def show(
+    channel: NameOrId,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Add a channel. Without a key option, the key is asked for and not shown.
+    """Show every field of a channel; *** stands for a secret that is set.
 
     \b
     Examples:
-      dragoman channels add --type openai
-      dragoman channels add --type anthropic --model claude-sonnet-5 --priority 2
-      dragoman channels add --type ollama --base-url http://gpu-box:11434
-      dragoman channels add --type custom --protocol openai_chat --base-url https://llm.example/v1
+      dragoman channels show openai
+      dragoman channels show openai --json
     """
-    raw = {
-        "name": name,
-        "type": kind,
-        "base_url": base_url,
-        "models": list(model or []),
-        "aliases": _aliases(alias or []),
-        "protocol": protocol,
-        "priority": priority,
-        "proxy_url": proxy,
-    }
-    given: dict[str, Any] = {field: value for field, value in raw.items() if value is not None}
+    from dragoman.cli.lookup import find_channel  # noqa: PLC0415
+    from dragoman.runtime.documents import channel_document  # noqa: PLC0415
 
     async def work(runtime: Runtime) -> None:
-        from dragoman.config.stored import stored_channel  # noqa: PLC0415
-        from dragoman.providers.catalog import find  # noqa: PLC0415
+        document = channel_document(find_channel(runtime, channel))
+        if as_json:
+            show_json(document)
+        else:
+            show_table(("field", "value"), [[name, _text(v)] for name, v in document.items()])
 
-        provider = find(runtime.catalog, kind)
-        given.setdefault("name", _free_name(kind.removeprefix("builtin:"), runtime))
-        given["api_key"] = _api_key(api_key, from_stdin, provider, bool(base_url))
-        entry = _checked(given, runtime)
-        kept = await runtime.store.add_channel(stored_channel(entry), time.time())
-        say(f"Channel {kept.name!r} (id {kept.id}) was added.")
-        say(f"Try it out: dragoman channels test {kept.name}")
-        if runtime.config_path is not None:
-            remark(f"It is not in use while the gateway runs with {runtime.config_path}.")
+    with_runtime(make_options(config, data_dir), work)
 
-    with_runtime(make_options(data_dir=data_dir), work)
+
+app.command()(channel_edit.add)
+app.command()(channel_edit.edit)
+
+
+@app.command()
+def enable(channel: NameOrId, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Use a channel again.
+
+    \b
+    Example:
+      dragoman channels enable openai
+    """
+    _switch(channel, True, config, data_dir)
+
+
+@app.command()
+def disable(channel: NameOrId, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Use a channel no more, but keep it. Requests under way are finished.
+
+    \b
+    Example:
+      dragoman channels disable openai
+    """
+    _switch(channel, False, config, data_dir)
 
 
 @app.command("test")
@@ -145,7 +115,13 @@ def try_out(
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Send a small real request through a channel and say what is wrong, if anything is."""
+    """Send a small real request through a channel and say what is wrong, if anything is.
+
+    \b
+    Examples:
+      dragoman channels test
+      dragoman channels test openai --model gpt-4o-mini
+    """
     from dragoman.cli.lookup import find_channel  # noqa: PLC0415
     from dragoman.cli.probing import probe  # noqa: PLC0415
 
@@ -172,84 +148,44 @@ def try_out(
 
 
 @app.command()
-def remove(
-    channel: Annotated[str, typer.Argument(metavar="NAME-OR-ID")],
-    data_dir: DataDir = None,
-) -> None:
-    """Forget a channel and its credential."""
+def remove(channel: NameOrId, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Forget a channel and its credentials. Requests under way are finished.
+
+    \b
+    Examples:
+      dragoman channels remove openai
+      dragoman channels remove openai --config config.json
+    """
+
+    async def work(desk: Desk) -> None:
+        channel_id, name = await _to_remove(desk.runtime, channel)
+        await desk.admin.remove_channel(channel_id, desk.actor)
+        say(f"Channel {name!r} (id {channel_id}) was removed.")
+
+    administer(make_options(config, data_dir), work)
+
+
+def _switch(channel: str, on: bool, config: ConfigFile, data_dir: DataDir) -> None:
     from dragoman.cli.lookup import find_channel  # noqa: PLC0415
-    from dragoman.config.assemble import DATABASE  # noqa: PLC0415
-    from dragoman.store.errors import NoSuchRow  # noqa: PLC0415
 
-    async def work(runtime: Runtime) -> None:
-        try:
-            removed = await runtime.store.remove_channel(channel)
-        except NoSuchRow:
-            source = find_channel(runtime, channel).source
-            if source == DATABASE:
-                raise
-            raise CommandFailed(
-                f"The channel {channel!r} comes from {source}: take it out there."
-            ) from None
-        say(f"Channel {removed.name!r} (id {removed.id}) was removed.")
+    async def work(desk: Desk) -> None:
+        channel_id = find_channel(desk.runtime, channel).entry.id
+        changed = await desk.admin.change_channel(channel_id, {"enabled": on}, desk.actor)
+        say(f"Channel {changed['name']!r} is {'enabled' if on else 'disabled'}.")
 
-    with_runtime(make_options(data_dir=data_dir), work)
+    administer(make_options(config, data_dir), work)
 
 
-def _checked(given: dict[str, Any], runtime: Runtime) -> ChannelEntry:
-    """The channel, checked as in a file. Raises ConfigurationRefused."""
-    from dragoman.config.channels import read_channel, resolve  # noqa: PLC0415
-    from dragoman.config.problems import Findings  # noqa: PLC0415
+async def _to_remove(runtime: Runtime, channel: str) -> tuple[int, str]:
+    """Id and name; also of a channel in the database that this version cannot use."""
+    from dragoman.cli.lookup import find_channel  # noqa: PLC0415
 
-    findings = Findings()
-    entry: ChannelEntry | None = findings.check("", read_channel, given)
-    if entry is not None:
-        findings.check("", resolve, entry, runtime.catalog)
-    findings.refuse_source("The channel")
-    assert entry is not None
-    return entry
-
-
-def _api_key(
-    given: str | None, from_stdin: bool, provider: Provider | None, has_own_address: bool
-) -> str | None:
-    """The credential: from the option, from standard input, or asked for."""
-    if given is not None and from_stdin:
-        raise typer.BadParameter(
-            "give one of --api-key and --api-key-stdin", param_hint="--api-key"
-        )
-    if given is not None:
-        return given
-    if from_stdin:
-        return sys.stdin.readline().strip()
-    needs_key = provider is not None and provider.key_required and not has_own_address
-    if not needs_key:
-        return None
-    assert provider is not None
-    if not sys.stdin.isatty():
-        raise CommandFailed(f"{provider.name} needs a key: give --api-key-stdin or --api-key.")
-    where = f" (get one at {provider.key_page})" if provider.key_page else ""
-    answer: str = typer.prompt(f"API key of {provider.name}{where}", hide_input=True)
-    return answer.strip()
-
-
-def _aliases(pairs: list[str]) -> dict[str, str]:
-    aliases = {}
-    for pair in pairs:
-        public, equals, upstream = pair.partition("=")
-        if not equals or not public.strip() or not upstream.strip():
-            raise typer.BadParameter("write it as PUBLIC=UPSTREAM", param_hint="--alias")
-        aliases[public.strip()] = upstream.strip()
-    return aliases
-
-
-def _free_name(wanted: str, runtime: Runtime) -> str:
-    taken = {one.entry.name.casefold() for one in runtime.assembly.channels}
-    name, number = wanted, 1
-    while name.casefold() in taken:
-        number += 1
-        name = f"{wanted}-{number}"
-    return name
+    if runtime.config_path is None:
+        for row in await runtime.store.channels():
+            if channel in (str(row.id), row.name):
+                return row.id, row.name
+    entry = find_channel(runtime, channel).entry
+    return entry.id, entry.name
 
 
 def _row(one: Sourced) -> dict[str, Any]:
@@ -279,3 +215,17 @@ def _cell(value: Any) -> str:
         case list():
             return ", ".join(value) or "all"
     return str(value)
+
+
+def _text(value: Any) -> str:
+    """A value of any field."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(_text, value)) or "-"
+        case dict():
+            return ", ".join(f"{name}={_text(item)}" for name, item in value.items()) or "-"
+    return str(value) or "-"

@@ -1,32 +1,47 @@
-"""``dragoman config``: configuration files in and out of the database."""
+"""``dragoman config``: settings, and configuration files in and out of the database."""
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dragoman.cli import settings
+from dragoman.cli.administering import Desk, administer
 from dragoman.cli.options import ConfigFile, DataDir, make_options, with_runtime
 from dragoman.cli.output import CommandFailed, remark, say
 
 if TYPE_CHECKING:
     from dragoman.runtime import Runtime
 
-app = typer.Typer(help="Check, import and export configuration files.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show and change settings; check, import and export configuration files.",
+    no_args_is_help=True,
+)
+app.command("get")(settings.show)
+app.command("set")(settings.change)
+app.command("reset")(settings.reset)
+app.command("ha")(settings.high_availability)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A configuration in JSON.")]
 
 
 @app.command()
 def check(file: File) -> None:
-    """Say everything that is wrong with a file, or that nothing is."""
-    from dragoman.config.load import read_file  # noqa: PLC0415
-    from dragoman.providers.catalog import load_catalog  # noqa: PLC0415
+    """Say everything that is wrong with a file, or that nothing is.
 
-    configuration = read_file(file, load_catalog())
+    \b
+    Example:
+      dragoman config check config.json
+    """
+    from dragoman.config.load import read_file  # noqa: PLC0415
+    from dragoman.runtime import data_dir_of, environ_of, read_catalog  # noqa: PLC0415
+
+    options = make_options()
+    environ = environ_of(options)
+    configuration = read_file(file, read_catalog(environ, data_dir_of(options, environ)))
     say(
         f"{file} is valid: {len(configuration.channels)} channels, "
         f"{len(configuration.tokens)} tokens."
@@ -39,20 +54,22 @@ def take_over(file: File, data_dir: DataDir = None) -> None:
 
     Channels and tokens of the same name are replaced, others stay; settings become the file's. It
     happens as a whole or not at all.
+
+    \b
+    Example:
+      dragoman config import config.json
     """
     from dragoman.config.load import read_file  # noqa: PLC0415
-    from dragoman.config.stored import to_store  # noqa: PLC0415
 
-    async def work(runtime: Runtime) -> None:
-        configuration = read_file(file, runtime.catalog)
-        now = time.time()
-        await runtime.store.take_over(to_store(configuration, runtime.pepper, now), now)
+    async def work(desk: Desk) -> None:
+        configuration = read_file(file, desk.runtime.catalog)
+        await desk.admin.import_configuration(configuration, str(file), desk.actor)
         say(
             f"Imported {len(configuration.channels)} channels and {len(configuration.tokens)} "
             f"tokens from {file}."
         )
 
-    with_runtime(make_options(data_dir=data_dir), work)
+    administer(make_options(data_dir=data_dir), work)
 
 
 @app.command()
@@ -67,7 +84,13 @@ def export(
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write the configuration in force as a file. Secrets are masked unless asked for."""
+    """Write the configuration in force as a file. Secrets are masked unless asked for.
+
+    \b
+    Examples:
+      dragoman config export
+      dragoman config export --with-secrets --output config.json
+    """
     from dragoman.config.export import export as to_text  # noqa: PLC0415
 
     async def work(runtime: Runtime) -> None:

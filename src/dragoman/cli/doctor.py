@@ -19,6 +19,7 @@ from dragoman.cli.options import ConfigFile, DataDir, make_options
 from dragoman.cli.output import ExitCode, marks, say
 
 if TYPE_CHECKING:
+    from dragoman.config.channels import Catalog
     from dragoman.runtime import Options, Runtime
 
 
@@ -49,23 +50,28 @@ def doctor(config: ConfigFile = None, data_dir: DataDir = None) -> None:
 async def _examine(options: Options) -> list[Finding]:
     """Everything in order; what stands in the way of the rest ends the list."""
     from dragoman.config.problems import ConfigurationRefused  # noqa: PLC0415
+    from dragoman.providers.catalog import CatalogError  # noqa: PLC0415
     from dragoman.runtime import (  # noqa: PLC0415
         Runtime,
         data_dir_of,
         environ_of,
         prepare_data_dir,
+        read_catalog,
     )
     from dragoman.store.errors import SecretKeyError, StoreError  # noqa: PLC0415
 
     findings = [Finding(True, f"Dragoman {__version__} on Python {platform.python_version()}")]
     try:
         environ = environ_of(options)
-        findings += _environment(options, environ)
+        catalog = read_catalog(environ, data_dir_of(options, environ))
+        findings += _environment(options, environ, catalog)
         data_dir = prepare_data_dir(data_dir_of(options, environ))
         findings.append(Finding(True, f"Data directory {data_dir} is writable"))
         runtime = await Runtime.open(options)
     except ConfigurationRefused as error:
         findings += [Finding(False, f"{error.source}: {problem}") for problem in error.problems]
+    except CatalogError as error:
+        findings.append(Finding(False, str(error)))
     except SecretKeyError as error:
         findings.append(Finding(False, "The secret key does not fit", str(error)))
     except StoreError as error:
@@ -78,17 +84,16 @@ async def _examine(options: Options) -> list[Finding]:
     return findings
 
 
-def _environment(options: Options, environ: dict[str, str]) -> Iterator[Finding]:
+def _environment(options: Options, environ: dict[str, str], catalog: Catalog) -> Iterator[Finding]:
     from dragoman.config.environment import (  # noqa: PLC0415
         recognised_variables,
         unknown_variables,
     )
-    from dragoman.providers.catalog import load_catalog  # noqa: PLC0415
 
     dotenv = options.directory / ".env"
     seen = "is read" if dotenv.is_file() else "is not there, which is fine"
     yield Finding(True, f".env in {options.directory} {seen}")
-    for name in recognised_variables(environ, load_catalog()):
+    for name in recognised_variables(environ, catalog):
         where = "the environment" if name in options.environ else ".env"
         yield Finding(True, f"{name} is set, by {where}")
     for name, problem in unknown_variables(environ):

@@ -8,14 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dragoman.cli.administering import Desk, administer
 from dragoman.cli.options import AsJson, ConfigFile, DataDir, make_options, with_runtime
-from dragoman.cli.output import CommandFailed, remark, say, show_json, show_table
+from dragoman.cli.output import remark, say, show_json, show_table
 
 if TYPE_CHECKING:
     from dragoman.governance.keys import VirtualKey
     from dragoman.runtime import Runtime
 
-app = typer.Typer(help="Make, list and revoke the keys that clients use.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make, change, list and revoke the keys that clients use.", no_args_is_help=True
+)
+
+Channels = Annotated[
+    list[str] | None,
+    typer.Option("--channel", metavar="CHANNEL", help="Allow this channel only; may be repeated."),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="MODEL", help="Allow this model only; may be repeated."),
+]
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,6})\s*([mhdw])")
@@ -25,22 +37,17 @@ _DURATION = re.compile(r"(\d{1,6})\s*([mhdw])")
 def create(
     *,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the key.")],
-    channel: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--channel", metavar="CHANNEL", help="Allow this channel only; may be repeated."
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", metavar="MODEL", help="Allow this model only; may be repeated."),
-    ] = None,
+    channel: Channels = None,
+    model: Models = None,
     expires: Annotated[
         str | None,
         typer.Option("--expires", metavar="WHEN", help="After 12h, 30d, 4w, or at a date."),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse requests that would lose a field.")
+    ] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Make a key for the administration, and only for it.")
     ] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -51,36 +58,99 @@ def create(
     Examples:
       dragoman keys create laptop
       dragoman keys create ci --model gpt-4o-mini --expires 30d
+      dragoman keys create alice --admin
       KEY=$(dragoman keys create script)
     """
-    from dragoman.config.checks import label, names  # noqa: PLC0415
-    from dragoman.config.problems import Findings  # noqa: PLC0415
+    fields = {
+        "name": name,
+        "allowed_models": list(model or []),
+        "strict": strict,
+        "admin": admin,
+        "expires_at": None if expires is None else _moment(expires, time.time()),
+    }
 
-    findings = Findings()
-    checked_name = findings.check("NAME", label, name)
-    models = findings.check("--model", names, model or [])
-    findings.refuse_source("The key")
-    expires_at = None if expires is None else _moment(expires, time.time())
-
-    async def work(runtime: Runtime) -> None:
+    async def work(desk: Desk) -> None:
         from dragoman.cli.lookup import check_channels  # noqa: PLC0415
 
-        text, key = await runtime.create_key(
-            checked_name,
-            allowed_channels=check_channels(runtime, channel or []),
-            allowed_models=models,
-            strict=strict,
-            expires_at=expires_at,
-        )
-        remark(f"Key {key.name!r} (id {key.id}) was made. It is shown only now:")
+        allowed = list(check_channels(desk.runtime, channel or []))
+        text, key = await desk.admin.add_key({**fields, "allowed_channels": allowed}, desk.actor)
+        remark(f"Key {key['name']!r} (id {key['id']}) was made. It is shown only now:")
         say(text)
 
-    with_runtime(make_options(config, data_dir), work)
+    administer(make_options(config, data_dir), work)
+
+
+@app.command()
+def edit(
+    *,
+    key: Annotated[str, typer.Argument(metavar="NAME-OR-ID")],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Call it this from now on.")
+    ] = None,
+    enabled: Annotated[
+        bool | None, typer.Option("--enable/--disable", help="Accept the key, or refuse it.")
+    ] = None,
+    channel: Channels = None,
+    model: Models = None,
+    no_restrictions: Annotated[
+        bool,
+        typer.Option(
+            "--no-restrictions",
+            help="Allow every channel and every model; what else is named here limits anew.",
+        ),
+    ] = False,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="WHEN", help="After 12h, 30d, 4w, at a date, or never."),
+    ] = None,
+    strict: Annotated[
+        bool | None,
+        typer.Option("--strict/--no-strict", help="Refuse requests that would lose a field."),
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Change a key; what is not named stays. A running gateway knows within two seconds.
+
+    \b
+    Examples:
+      dragoman keys edit laptop --disable
+      dragoman keys edit ci --model gpt-4o-mini --model o3-mini --expires 30d
+      dragoman keys edit ci --no-restrictions --expires never
+    """
+    changes: dict[str, Any] = {"name": name, "enabled": enabled, "strict": strict}
+    changes = {field: value for field, value in changes.items() if value is not None}
+    if no_restrictions:
+        changes |= {"allowed_channels": [], "allowed_models": []}
+    if model:
+        changes["allowed_models"] = model
+    if expires is not None:
+        is_never = expires.strip().lower() == "never"
+        changes["expires_at"] = None if is_never else _moment(expires, time.time())
+    if not changes and not channel:
+        raise typer.BadParameter("say what to change, for example --disable")
+
+    async def work(desk: Desk) -> None:
+        from dragoman.cli.lookup import check_channels, find_key  # noqa: PLC0415
+
+        if channel:
+            changes["allowed_channels"] = list(check_channels(desk.runtime, channel))
+        found = find_key(desk.runtime, key)
+        changed = await desk.admin.change_key(found.id, changes, desk.actor)
+        say(f"Key {changed['name']!r} (id {changed['id']}) was changed.")
+
+    administer(make_options(config, data_dir), work)
 
 
 @app.command("list")
 def list_keys(as_json: AsJson = False, config: ConfigFile = None, data_dir: DataDir = None) -> None:
-    """Show every key by its first characters."""
+    """Show every key by its first characters.
+
+    \b
+    Examples:
+      dragoman keys list
+      dragoman keys list --json
+    """
 
     async def work(runtime: Runtime) -> None:
         now = time.time()
@@ -101,28 +171,25 @@ def list_keys(as_json: AsJson = False, config: ConfigFile = None, data_dir: Data
 @app.command()
 def revoke(
     key: Annotated[str, typer.Argument(metavar="NAME-OR-ID")],
+    config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """End a key for good; a running gateway refuses it within two seconds."""
+    """End a key for good; a running gateway refuses it within two seconds. A token of the
+    configuration file is taken out of it.
 
-    async def work(runtime: Runtime) -> None:
-        _refuse_foreign(runtime, key)
-        revoked = await runtime.store.revoke_key(key, time.time())
-        say(f"Key {revoked.name!r} (id {revoked.id}) is revoked.")
+    \b
+    Example:
+      dragoman keys revoke laptop
+    """
 
-    with_runtime(make_options(data_dir=data_dir), work)
+    async def work(desk: Desk) -> None:
+        from dragoman.cli.lookup import find_key  # noqa: PLC0415
 
+        found = find_key(desk.runtime, key)
+        await desk.admin.revoke_key(found.id, desk.actor)
+        say(f"Key {found.name!r} (id {found.id}) is revoked.")
 
-def _refuse_foreign(runtime: Runtime, name_or_id: str) -> None:
-    """A key of a file or of the environment is ended where it is written."""
-    ours = [k for k in runtime.assembly.keys if k.id.isdecimal() and k.revoked_at is None]
-    if any(name_or_id in (k.id, k.name) for k in ours):
-        return
-    if any(name_or_id in (k.id, k.name) for k in runtime.assembly.keys if not k.id.isdecimal()):
-        raise CommandFailed(
-            f"The key {name_or_id!r} stands in the configuration file or the environment: "
-            "take it out there."
-        )
+    administer(make_options(config, data_dir), work)
 
 
 def _row(key: VirtualKey, now: float) -> dict[str, Any]:
@@ -142,6 +209,7 @@ def _row(key: VirtualKey, now: float) -> dict[str, Any]:
         "channels": list(key.allowed_channels),
         "models": list(key.allowed_models),
         "strict": key.strict,
+        "admin": key.admin,
     }
 
 
@@ -164,8 +232,14 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _moment(text: str, now: float) -> float:
-    """The moment that ``30d`` or a date means. Raises CommandFailed."""
+def _moment(text: str, now: float) -> str:
+    """The moment that ``30d`` or a date means, in ISO 8601. Raises BadParameter."""
+    from dragoman.config.export import iso_moment  # noqa: PLC0415
+
+    return iso_moment(_seconds(text, now))
+
+
+def _seconds(text: str, now: float) -> float:
     from dragoman.config.checks import moment  # noqa: PLC0415
     from dragoman.config.problems import Refusal  # noqa: PLC0415
 

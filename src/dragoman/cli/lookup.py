@@ -10,6 +10,7 @@ from dragoman.config.problems import suggestion
 
 if TYPE_CHECKING:
     from dragoman.config.assemble import Sourced
+    from dragoman.governance.keys import VirtualKey
     from dragoman.runtime import Runtime
 
 
@@ -21,6 +22,16 @@ def find_channel(runtime: Runtime, name_or_id: str) -> Sourced:
     known = [one.entry.name for one in runtime.assembly.channels]
     hint = suggestion(name_or_id, known) if known else "; there are none (dragoman channels add)"
     raise CommandFailed(f"No channel has the name or id {name_or_id!r}{hint}")
+
+
+def find_key(runtime: Runtime, name_or_id: str) -> VirtualKey:
+    """The live key of this name or id. Raises CommandFailed with the nearest name."""
+    live = [key for key in runtime.assembly.keys if key.revoked_at is None]
+    for key in live:
+        if name_or_id in (key.id, key.name):
+            return key
+    hint = suggestion(name_or_id, [key.name for key in live])
+    raise CommandFailed(f"No live key has the name or id {name_or_id!r}{hint}")
 
 
 def check_channels(runtime: Runtime, wanted: Sequence[str]) -> tuple[str, ...]:

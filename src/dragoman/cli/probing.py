@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dragoman.cli.wiring import profile_of
+from dragoman.engine.opening import Openings
 from dragoman.engine.probe import ProbeResult, probe_channel
 from dragoman.engine.transport import Transport
 from dragoman.protocols.registry import protocol
@@ -16,7 +17,7 @@ async def probe(channel: Channel, model: str | None) -> ProbeResult:
         return await probe_channel(
             channel,
             protocol(channel.endpoints[0].protocol),
-            transport,
+            Openings(transport),
             model=model,
             profile_of=profile_of,
             credential=channel.first_credential,

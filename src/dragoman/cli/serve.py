@@ -93,6 +93,7 @@ async def _serve(options: Options) -> None:
                 protocols=protocols(),
                 profile_of=profile_of,
                 price_of=price_of,
+                catalog=runtime.catalog,
                 administration=Administrator(runtime, recorder),
                 recorder=recorder,
                 ready=lambda: say(banner(runtime, new_key)),

@@ -30,6 +30,8 @@ def price_of(channel: Channel, model: str) -> float | None:
     other: nobody sells what it serves.
     """
     upstream = channel.upstream_model(model)
+    if channel.naming is not None:  # an ending changes how a model is asked, not what it costs
+        upstream = channel.naming.split(upstream)[0]
     price = own_price(channel.prices, model, upstream)
     if price is not None or _is_local(channel):
         return price

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
+from dragoman.canonical.naming import Naming
 from dragoman.canonical.secret import Secret
 from dragoman.config.problems import Findings, Problem, Refusal, suggestion
 from dragoman.config.schema import CHANNEL, ChannelEntry, Settings, read_fields
@@ -70,18 +72,25 @@ def resolve(
     channel's own proxy off, not the shared one.
     """
     provider = provider_of(entry, catalog)
+    naming = _naming(entry, provider)
     return Channel(
         provider=provider.id,
         endpoints=_endpoints(entry, provider, catalog),
         credentials=_credentials(entry),
         credential_header=provider.credential_header,
-        timeout=default_timeout if entry.timeout is None else entry.timeout,
+        timeout=entry.timeout or provider.timeout or default_timeout,
         proxy_url=entry.proxy_url if entry.proxy_enabled else proxy,
         headers={name: value.reveal() for name, value in entry.headers.items()},
         drops=provider.drops | frozenset(entry.drops),
         quirks={**provider.quirks, **entry.quirks},
         opener=provider.opener,
-        usual_models=provider.models,
+        usual_models=provider.models if naming is None else naming.listed(provider.models),
+        naming=naming,
+        # Behind an address of the operator's own may be any models.
+        model_patterns=() if entry.base_url else provider.model_patterns,
+        lists_models=provider.lists_models,
+        client_headers=provider.client_headers,
+        loading_seconds=provider.loading_seconds,
         prices={
             model: (price.get("input", 0.0), price.get("output", 0.0))
             for model, price in entry.prices.items()
@@ -115,6 +124,13 @@ def _credentials(entry: ChannelEntry) -> tuple[Secret, ...]:
     return tuple(dict.fromkeys(listed))
 
 
+def _naming(entry: ChannelEntry, provider: Provider) -> Naming | None:
+    credentials = _credentials(entry)
+    if credentials and not any(one.reveal().startswith("{") for one in credentials):
+        return provider.key_naming or provider.naming
+    return provider.naming
+
+
 def _endpoints(entry: ChannelEntry, provider: Provider, catalog: Catalog) -> tuple[Endpoint, ...]:
     """What the channel speaks, and where.
 
@@ -132,21 +148,25 @@ def _endpoints(entry: ChannelEntry, provider: Provider, catalog: Catalog) -> tup
         raise Refusal(Problem(f"protocols.{first}", "differs from base_url, which is for it too"))
 
     plain = not entry.protocol and not entry.protocols
-    if plain and entry.base_url in ("", _cut(row.get(first, ""))):
+    if plain and (entry.base_url in ("", _cut(row.get(first, ""))) or not row.get(first)):
         urls = dict(row)
+    elif plain and provider.opener and len(set(row.values())) == 1:
+        urls = dict.fromkeys(row, entry.base_url)  # its opener makes the paths below any address
     else:
         urls = {first: entry.base_url or given} if entry.protocol or entry.base_url else {}
         for name, url in entry.protocols.items():
             urls.setdefault(name, url)
     return tuple(
-        _endpoint(name, url or entry.base_url or row.get(name, "")) for name, url in urls.items()
+        _endpoint(name, url or entry.base_url or row.get(name, ""), provider.base_path)
+        for name, url in urls.items()
     )
 
 
-def _endpoint(protocol: str, url: str) -> Endpoint:
+def _endpoint(protocol: str, url: str, usual_path: str) -> Endpoint:
     if not url:
         raise Refusal(Problem("base_url", f"is missing; no address is known for {protocol}"))
-    return Endpoint(protocol, _cut(url))
+    url = _cut(url)
+    return Endpoint(protocol, url if urlsplit(url).path else url + usual_path)
 
 
 def _refuse_unknown(entry: ChannelEntry, catalog: Catalog) -> None:

@@ -8,6 +8,7 @@ may be a secret that strayed into the wrong field.
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -239,6 +240,22 @@ def secret(value: Any) -> Secret:
     if not value.isprintable() or not value.isascii():
         raise Refusal("must not hold control characters or letters outside ASCII")
     return Secret(value)
+
+
+def credential(value: Any) -> Secret:
+    """A provider's credential: a secret, or a JSON object that is one (a Google service account), which
+    comes out on one line."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return secret(value)
+    try:
+        # Not strict: line breaks within its texts may have been made real ones on the way.
+        document = json.JSONDecoder(strict=False).decode(value.strip())
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Refusal(f"begins like JSON, but is not valid: {error.msg} at {place}") from None
+    except RecursionError:
+        raise Refusal("is JSON that is nested too deeply") from None
+    return secret(json.dumps(document, separators=(",", ":")))
 
 
 def host(value: Any) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dragoman.canonical.secret import Secret
-from dragoman.config import checks
+from dragoman.config import checks, vertex, words
 from dragoman.config.channels import Catalog
 from dragoman.config.problems import Findings, Problem, Refusal, suggestion
 from dragoman.config.schema import SETTINGS, ChannelEntry, Settings
@@ -24,6 +24,7 @@ from dragoman.providers.provider import Provider
 PREFIX = "DRAGOMAN_"
 DATA_DIR = "DRAGOMAN_DATA_DIR"
 CONFIG = "DRAGOMAN_CONFIG"
+CATALOG = "DRAGOMAN_CATALOG"
 SECRET_KEY = "DRAGOMAN_SECRET_KEY"  # noqa: S105 - a variable's name
 API_KEY = "API_KEY"
 ADMIN_KEY = "DRAGOMAN_ADMIN_KEY"
@@ -34,8 +35,6 @@ FIRST_ID = 1_000_001
 """Ids of channels from the environment; far from those the database gives."""
 
 _ALIASES = {"host": ("LISTEN",), "port": ("PORT",)}
-_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False}
-_WORDS |= {"no": False, "off": False}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104
 
 
@@ -122,7 +121,7 @@ def base_url_variables(provider: Provider) -> tuple[str, ...]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Variables that begin like ours and mean nothing, each with a hint."""
-    known = {DATA_DIR, CONFIG, SECRET_KEY, ADMIN_KEY}
+    known = {DATA_DIR, CONFIG, CATALOG, SECRET_KEY, ADMIN_KEY}
     known |= {PREFIX + name.upper() for name in SETTINGS}
     return [
         (name, f"is not a known variable{suggestion(name, known)}")
@@ -133,8 +132,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def recognised_variables(environ: Mapping[str, str], catalog: Catalog) -> list[str]:
     """The names of the variables present that the gateway reads."""
-    known = {DATA_DIR, CONFIG, SECRET_KEY, API_KEY, ADMIN_KEY, USE_PROXY, PROXY_URL}
-    known |= {variable for name in SETTINGS for variable in variables_of(name)}
+    known = {DATA_DIR, CONFIG, CATALOG, SECRET_KEY, API_KEY, ADMIN_KEY, USE_PROXY, PROXY_URL}
+    known |= {variable for name in SETTINGS for variable in variables_of(name)} | vertex.VARIABLES
     for provider in catalog.values():
         known |= {*provider.env_key, *base_url_variables(provider)}
     return sorted(name for name in environ if name in known and environ[name].strip())
@@ -156,9 +155,9 @@ def setting_from_text(name: str, text: str) -> Any:
     """What a person means by ``text`` for a setting, in the form that a file has. Raises Refusal."""
     match getattr(Settings(), name):
         case bool():
-            return _boolean(text)
+            return words.boolean(text)
         case int() | float():
-            return _number(text)
+            return words.number(text)
         case tuple():
             return [part.strip() for part in text.split(",") if part.strip()]
         case dict():
@@ -183,23 +182,6 @@ def _pairs(text: str) -> dict[str, str]:
     return pairs
 
 
-def _boolean(text: str) -> bool:
-    """True and False in any case, and their usual stand-ins. ``bool("False")`` is true, which once
-    switched a proxy on for everybody who had written that it should be off."""
-    if text.lower() not in _WORDS:
-        raise Refusal("must be true or false")
-    return _WORDS[text.lower()]
-
-
-def _number(text: str) -> int | float | str:
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            continue
-    return text
-
-
 def _key(text: str) -> Secret:
     key = checks.secret(text)
     if (reason := weakness(key.reveal())) is not None:
@@ -208,7 +190,7 @@ def _key(text: str) -> Secret:
 
 
 def _proxy(present: Mapping[str, str], findings: Findings) -> Secret | None:
-    wanted = findings.check(USE_PROXY, _boolean, present.get(USE_PROXY, "false"))
+    wanted = findings.check(USE_PROXY, words.boolean, present.get(USE_PROXY, "false"))
     if not wanted:
         return None
     if PROXY_URL not in present:
@@ -236,6 +218,12 @@ def _channels(
         if key_name and present[key_name].startswith(KEY_PREFIX):
             notices.append(f"{key_name} holds a key of a gateway, so no channel was made of it.")
             continue
+        if not url_name and provider.protocols and not any(provider.protocols.values()):
+            wanted = base_url_variables(provider)[0]
+            notices.append(
+                f"{key_name} has no address, so no channel was made of it: set {wanted}."
+            )
+            continue
         key = findings.check(key_name, checks.secret, present[key_name]) if key_name else None
         url = findings.check(url_name, _base_url, present[url_name], provider) if url_name else ""
         entry = ChannelEntry(
@@ -246,6 +234,9 @@ def _channels(
             base_url=url or "",
         )
         channels.append(FromEnvironment(entry=entry, variables=variables))
+    for found in vertex.channels(present, findings, notices):
+        entry = msgspec.structs.replace(found.entry, id=FIRST_ID + len(channels))
+        channels.append(FromEnvironment(entry=entry, variables=found.variables))
     return tuple(channels), notices
 
 
@@ -258,7 +249,7 @@ def _base_url(text: str, provider: Provider) -> str:
     and an address to listen on becomes one to connect to."""
     if "://" in text:
         return checks.base_url(text)
-    usual = urlsplit(next(iter(provider.protocols.values()), "http://localhost"))
+    usual = urlsplit(next(iter(provider.protocols.values()), "") or "https://")
     try:
         parts = urlsplit(f"//{text}")
         port = parts.port or usual.port

@@ -8,6 +8,7 @@ from dragoman.canonical.request import Request
 from dragoman.canonical.response import Finish, Response
 from dragoman.canonical.secret import Secret
 from dragoman.engine.flow import Flow
+from dragoman.engine.outbound import ClientHeaders
 from dragoman.engine.planning import answer_name
 from dragoman.engine.records import Trace
 from dragoman.governance.principal import Principal
@@ -20,6 +21,7 @@ class Call:
     __slots__ = (
         "_request",
         "caller_credential",
+        "client_headers",
         "finish",
         "flow",
         "journey",
@@ -40,6 +42,7 @@ class Call:
         strict: bool,
         trace: Trace,
         caller_credential: Secret | None = None,
+        client_headers: ClientHeaders = (),
     ) -> None:
         """``caller_credential`` is the client's own for the upstream, where a provider takes such."""
         self.protocol = protocol
@@ -48,6 +51,7 @@ class Call:
         self.strict = strict or principal.strict
         self.trace = trace
         self.caller_credential = caller_credential
+        self.client_headers = client_headers
         self.journey = trace.journey
         self.finish: Finish | None = None
         self.response_id = ""

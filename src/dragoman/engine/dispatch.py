@@ -84,7 +84,11 @@ class Dispatcher:
     async def _attempt(
         self, slot: Slot, journey: Journey, ask: Ask
     ) -> tuple[GatewayError | None, Verdict]:
-        attempt = Attempt(slot, journey.protocol)
+        try:
+            attempt = Attempt(slot, journey.protocol)
+        except Exception:  # whatever it is, the place must not be lost
+            slot.close(None, self.clock(), excused=True)
+            raise
         journey.attempts.append(attempt)
         failure: GatewayError | None = None
         excused = True  # stays so if the client leaves

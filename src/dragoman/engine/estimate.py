@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from dragoman.canonical.events import Event, PartDelta, PartStart, UsageUpdate
 from dragoman.canonical.parts import (
     Media,
     Opaque,
@@ -15,6 +16,8 @@ from dragoman.canonical.parts import (
     ToolResult,
 )
 from dragoman.canonical.request import Request
+from dragoman.canonical.usage import Usage
+from dragoman.protocols.base import StreamDecoder
 
 _ASCII_PER_TOKEN = 4.0
 _OTHER_PER_TOKEN = 1.5  # CJK runs at one to two characters a token in today's vocabularies
@@ -39,6 +42,54 @@ def estimate_input(request: Request) -> int:
     if request.output is not None:
         tokens += _estimate_json(request.output.schema)
     return max(1, round(tokens))
+
+
+class EstimatedUsage:
+    """A stream decoder that adds the usage, marked as estimated, if the stream ends without any."""
+
+    def __init__(self, decoder: StreamDecoder, request: Request) -> None:
+        self._decoder = decoder
+        self._request = request
+        self._reported = False
+        self._thoughts: set[int] = set()
+        self._tokens = {True: 0.0, False: 0.0}  # thought or not
+
+    @property
+    def ended(self) -> bool:
+        """As StreamDecoder.ended."""
+        return self._decoder.ended
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """As StreamDecoder.feed."""
+        events = self._decoder.feed(chunk)
+        self._count(events)
+        return events
+
+    def finish(self) -> list[Event]:
+        """As StreamDecoder.finish, the usage last."""
+        events = self._decoder.finish()
+        self._count(events)
+        if not self._reported:
+            usage = Usage(
+                input=estimate_input(self._request),
+                output=round(self._tokens[False]),
+                reasoning=round(self._tokens[True]),
+                estimated=True,
+            )
+            events.append(UsageUpdate(usage))
+        return events
+
+    def _count(self, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case PartDelta(index, text):
+                    self._tokens[index in self._thoughts] += estimate_text(text)
+                case PartStart(index, part):
+                    if isinstance(part, Reasoning):
+                        self._thoughts.add(index)
+                    self._tokens[index in self._thoughts] += _estimate_part(part)
+                case UsageUpdate():
+                    self._reported = True
 
 
 def _estimate_part(part: Part) -> float:

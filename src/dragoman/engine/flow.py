@@ -29,12 +29,15 @@ class Translation:
     """Decodes one protocol and encodes another."""
 
     def __init__(
-        self, decoder: StreamDecoder, encoder: StreamEncoder, abroad: EventFilter | None = None
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        event_filter: EventFilter | None = None,
     ) -> None:
-        """``abroad`` is the upstream protocol's filter for clients of other protocols."""
+        """``event_filter`` changes the events between the two."""
         self._decoder = decoder
         self._encoder = encoder
-        self._abroad = abroad
+        self._filter = event_filter
 
     @property
     def ended(self) -> bool:
@@ -56,9 +59,9 @@ class Translation:
         return self._encoder.error(error)
 
     def _filtered(self, events: list[Event]) -> list[Event]:
-        if self._abroad is None:
+        if self._filter is None:
             return events
-        return [more for event in events for more in self._abroad(event)]
+        return [more for event in events for more in self._filter(event)]
 
     def _encode(self, events: Iterable[Event]) -> bytes:
         return b"".join([self._encoder.feed(event) for event in events])

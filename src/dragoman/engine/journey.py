@@ -32,8 +32,8 @@ class Attempt:
         self.slot = slot
         self.channel: Channel = slot.channel
         self.credential: Secret | None = slot.credential.secret
-        self.endpoint: Endpoint = self.channel.endpoint_for(protocol)
         self.upstream_model = self.channel.upstream_model(slot.option.model)
+        self.endpoint: Endpoint = self.channel.endpoint_for(protocol, self.upstream_model)
         self.error: GatewayError | None = None
         self.status: int | None = None
         self.ended = 0.0

@@ -12,8 +12,8 @@ import msgspec
 
 from dragoman.canonical.errors import GatewayError, UpstreamBroken
 from dragoman.engine import local
+from dragoman.engine.opening import Openings
 from dragoman.engine.probe import list_page
-from dragoman.engine.transport import Transport
 from dragoman.protocols.base import Protocol
 from dragoman.providers.listing import MAX_MODELS, ListedModel, read_page
 from dragoman.routing.channel import Channel
@@ -42,7 +42,7 @@ class ModelLists:
         self,
         *,
         protocols: Mapping[str, Protocol],
-        transport: Transport,
+        openings: Openings,
         clock: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -50,7 +50,7 @@ class ModelLists:
         self.seconds = 0.0
         self.changed = changed
         self._protocols = protocols
-        self._transport = transport
+        self._openings = openings
         self._clock = clock
         self._entries: dict[int, _Entry] = {}
 
@@ -64,14 +64,28 @@ class ModelLists:
                 continue
             known = before.get(channel.id)
             same = known is not None and _way(known.channel) == _way(channel)
-            self._entries[channel.id] = known if known is not None and same else _Entry(channel)
+            if known is None or not same:
+                known = _Entry(channel)
+            known.channel = channel
+            self._entries[channel.id] = known
 
     def lists(self, channel: Channel, model: str) -> bool | None:
-        """Whether the provider lists ``model`` (a public name); None if that is not known."""
+        """Whether the provider lists ``model`` (a public name), or is known to have it; None if that is
+        not known."""
+        name = channel.upstream_model(model).casefold()
+        if any(name == usual.casefold() for usual in channel.usual_models):
+            return True
         entry = self._entries.get(channel.id)
         if entry is None or entry.models is None:
             return None
-        return channel.upstream_model(model).casefold() in entry.folded
+        spellings = (name, _without_suffix(name), f"{name}:latest")  # the last is Ollama's
+        return any(spelling in entry.folded for spelling in spellings)
+
+    def listed(self, channel: Channel, model: str) -> ListedModel | None:
+        """What the provider's list says of ``model`` (a public name); None if nothing."""
+        models = self.models(channel)
+        name = channel.upstream_model(model)
+        return models.get(name) or models.get(_without_suffix(name))
 
     def models(self, channel: Channel) -> Mapping[str, ListedModel]:
         """The channel's list; empty if it is not known."""
@@ -123,7 +137,7 @@ class ModelLists:
         models: dict[str, ListedModel] = {}
         query = ""
         for _ in range(_MAX_PAGES):
-            page = read_page(await list_page(channel, protocol, self._transport, query))
+            page = read_page(await list_page(channel, protocol, self._openings, query))
             models |= {model.id: model for model in page.models}
             if not page.following or page.following == query or len(models) > MAX_MODELS:
                 break
@@ -135,7 +149,14 @@ class ModelLists:
     def _lists(self, channel: Channel) -> bool:
         endpoint = channel.endpoints[0]
         protocol = self._protocols[endpoint.protocol]
-        return bool(protocol.models_path) and not endpoint.base_url.startswith(local.SCHEME)
+        is_listed = channel.lists_models and bool(protocol.models_path)
+        return is_listed and not endpoint.base_url.startswith(local.SCHEME)
+
+
+def _without_suffix(name: str) -> str:
+    """``org/name:host`` and ``org/name:policy`` are ``org/name`` in the lists of who has such."""
+    before, _, last = name.rpartition("/")
+    return f"{before}/{last.partition(':')[0]}" if before else name
 
 
 def _way(channel: Channel) -> tuple[Any, ...]:

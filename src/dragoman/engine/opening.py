@@ -23,6 +23,7 @@ from dragoman.providers.opening import (
     Memory,
     Opened,
     Opener,
+    Opening,
     Persist,
     Purpose,
     Step,
@@ -46,7 +47,7 @@ class Openings:
     """What all openings of a process share."""
 
     def __init__(self, transport: Transport, keep: Keep = keep_nothing) -> None:
-        self._transport = transport
+        self.transport = transport
         self._keep = keep
         self._memory = Memory()
         # A lock lives as long as somebody holds it or waits for it.
@@ -67,23 +68,35 @@ class Openings:
         channel = attempt.channel
         if not channel.opener:
             return Opened(request=request)
-        draft = Draft(
-            request=request,
-            purpose=purpose,
-            protocol=protocol,
-            provider=channel.provider,
-            base_url=channel.endpoint_for(protocol).base_url,
-            model=attempt.upstream_model,
-            stream=stream,
-            credential=attempt.credential,
-            caller_credential=caller_credential,
-            quirks=channel.quirks,
-            now=time.time(),
-        )
-        return await self._run(channel, draft)
+        draft = _draft(channel, request, purpose, protocol, attempt.credential)
+        draft.model = attempt.upstream_model
+        draft.listed = channel.lists(attempt.slot.option.model)
+        draft.stream = stream
+        draft.caller_credential = caller_credential
+        return await self.run(channel, _opener(channel.opener)(draft, self._memory))
 
-    async def _run(self, channel: Channel, draft: Draft) -> Opened:
-        steps = _opener(channel.opener)(draft, self._memory)
+    async def open_trial(
+        self,
+        channel: Channel,
+        request: HttpRequest,
+        purpose: Purpose,
+        *,
+        protocol: str,
+        credential: Secret | None,
+        model: str = "",
+    ) -> HttpRequest:
+        """The same for a request of our own, which nobody waits for. ``model`` is a public name. Raises
+        GatewayError."""
+        if not channel.opener:
+            return request
+        draft = _draft(channel, request, purpose, protocol, credential)
+        draft.model = channel.upstream_model(model) if model else ""
+        draft.listed = channel.lists(model)
+        opened = await self.run(channel, _opener(channel.opener)(draft, self._memory))
+        return opened.request
+
+    async def run(self, channel: Channel, steps: Opening) -> Opened:
+        """Carry out an opening. Raises GatewayError."""
         proceed: Callable[[], Step] = functools.partial(next, steps)
         async with contextlib.AsyncExitStack() as held:
             while True:
@@ -119,7 +132,7 @@ class Openings:
     async def _send(self, channel: Channel, request: HttpRequest) -> HttpReply:
         seconds = min(STEP_SECONDS, channel.timeout)
         deadlines = Deadlines(first=seconds, idle=seconds, total=seconds)
-        async with self._transport.exchange(request, deadlines, channel.proxy_url) as reply:
+        async with self.transport.exchange(request, deadlines, channel.proxy_url) as reply:
             body = await reply.read()
             if len(body) > MAX_STEP_BYTES:
                 raise UpstreamBroken(f"The upstream's answer exceeds {MAX_STEP_BYTES} bytes.")
@@ -128,6 +141,27 @@ class Openings:
     async def _send_quietly(self, channel: Channel, request: HttpRequest) -> None:
         with contextlib.suppress(GatewayError):
             await self._send(channel, request)
+
+
+def _draft(
+    channel: Channel,
+    request: HttpRequest,
+    purpose: Purpose,
+    protocol: str,
+    credential: Secret | None,
+) -> Draft:
+    return Draft(
+        request=request,
+        purpose=purpose,
+        protocol=protocol,
+        provider=channel.provider,
+        base_url=channel.endpoint_for(protocol).base_url,
+        model="",
+        stream=False,
+        credential=credential,
+        quirks=channel.quirks,
+        now=time.time(),
+    )
 
 
 @functools.cache

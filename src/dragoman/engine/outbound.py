@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from dragoman.canonical.secret import Secret
+from dragoman.engine.journey import header_text
 from dragoman.protocols.base import Encoded, Protocol
 from dragoman.routing.channel import Channel, Endpoint
 from dragoman.wire.http import HttpRequest
+
+ClientHeaders = Sequence[tuple[bytes, bytes]]
+"""A client's header fields, names in lower case."""
 
 _VERSION = re.compile(r"v\d+[a-z0-9]*|api")
 
@@ -46,8 +51,10 @@ def build_request(
     *,
     credential: Secret | None,
     stream: bool = False,
+    client_headers: ClientHeaders = (),
 ) -> HttpRequest:
-    """The POST for ``encoded``. Later sources of headers win: protocol, channel, body, credential."""
+    """The POST for ``encoded``. Later sources of headers win: protocol, client, channel, body,
+    credential."""
     return HttpRequest(
         method="POST",
         url=join_url(endpoint.base_url, path),
@@ -55,9 +62,18 @@ def build_request(
             "content-type": "application/json",
             "accept": "text/event-stream" if stream else "application/json",
             **protocol.headers,
+            **_passed_on(channel, client_headers),
             **channel.headers,
             **encoded.headers,
             **credential_headers(channel, protocol, credential),
         },
         body=encoded.body,
     )
+
+
+def _passed_on(channel: Channel, client_headers: ClientHeaders) -> dict[str, str]:
+    """The few headers that the channel's provider wants to see of its users."""
+    if not channel.client_headers:
+        return {}
+    said = {name.decode("latin-1"): value.decode("latin-1") for name, value in client_headers}
+    return {name: header_text(said[name]) for name in channel.client_headers if name in said}

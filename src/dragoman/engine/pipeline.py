@@ -13,26 +13,30 @@ from typing import NamedTuple
 
 import msgspec
 
-from dragoman.canonical.collect import collect, replay
+from dragoman.canonical.collect import replay
 from dragoman.canonical.errors import (
     GatewayError,
     NotTranslatable,
     UpstreamBroken,
+    UpstreamError,
 )
 from dragoman.canonical.notes import Action, Note
-from dragoman.canonical.response import Response
 from dragoman.canonical.signature import Origin
 from dragoman.engine.answer import Answer
 from dragoman.engine.call import Call
 from dragoman.engine.dispatch import Dispatcher
-from dragoman.engine.flow import Flow, Translation
+from dragoman.engine.filters import filter_for, filtered
+from dragoman.engine.flow import EventFilter, Flow, Translation
 from dragoman.engine.journey import Attempt
 from dragoman.engine.keepalive import PING_SECONDS, KeepAlive
 from dragoman.engine.opening import Openings
 from dragoman.engine.outbound import build_request
+from dragoman.engine.reading import decoder_for, read_to_end
 from dragoman.engine.reply import Deadlines, UpstreamReply
 from dragoman.engine.transport import Transport
-from dragoman.protocols.base import Encoded, ModelProfile, Protocol, all_events
+from dragoman.protocols.base import Encoded, ModelProfile, Protocol
+from dragoman.protocols.think_tags import QUIRK as THINK_TAG
+from dragoman.providers.opening import Opened
 from dragoman.routing.channel import Channel
 from dragoman.routing.plan import Plan
 from dragoman.routing.ratelimits import exhausted_for
@@ -106,6 +110,7 @@ class Pipeline:
             encoded,
             credential=attempt.credential,
             stream=stream,
+            client_headers=call.client_headers,
         )
         opened = await self.openings.open(
             attempt,
@@ -120,14 +125,42 @@ class Pipeline:
             _refuse_loss(call, channel, opened.notes)
         origin = Origin(upstream.name, channel.provider, attempt.upstream_model)
         if stream is not call.parsed.stream:
-            answer.hurry(profile.quirks.get("unstreamed_ping_seconds", UNSTREAMED_PING_SECONDS))
+            seconds = profile.quirks.get("unstreamed_ping_seconds", UNSTREAMED_PING_SECONDS)
+            if seconds > 0:
+                answer.hurry(seconds)
+        await self._opened(call, attempt, opened, origin, answer)
+        call.remember_answer(upstream)
+
+    async def _opened(
+        self, call: Call, attempt: Attempt, opened: Opened, origin: Origin, answer: Answer
+    ) -> None:
+        """Have the request answered, or else what its opener proposes instead."""
+        try:
+            await self._abortable(call, attempt, opened, origin, answer)
+            return
+        except UpstreamError as error:
+            if opened.failed is None:
+                raise
+            recourse = opened.failed(error)
+        if recourse.again is None or call.journey.committed:
+            raise recourse.error
+        try:
+            second = await self.openings.run(attempt.channel, recourse.again)
+            await self._abortable(call, attempt, second, origin, answer)
+        except UpstreamError:
+            if call.journey.committed:
+                raise
+            raise recourse.error from None
+
+    async def _abortable(
+        self, call: Call, attempt: Attempt, opened: Opened, origin: Origin, answer: Answer
+    ) -> None:
         try:
             await self._exchange(call, attempt, opened.request, origin, answer)
         except BaseException:
             if opened.abort is not None:
-                self.openings.abort(channel, opened.abort)
+                self.openings.abort(attempt.channel, opened.abort)
             raise
-        call.remember_answer(upstream)
 
     async def _exchange(
         self, call: Call, attempt: Attempt, request: HttpRequest, origin: Origin, answer: Answer
@@ -138,7 +171,8 @@ class Pipeline:
         async with self.transport.exchange(request, deadlines, channel.proxy_url) as reply:
             learn(attempt, reply, self.dispatcher.clock())
             await check_status(upstream, reply)
-            meeting = _Meeting(call, attempt, upstream, origin, reply, answer)
+            tag = self.profile_of(channel, upstream.name, origin.model).quirks.get(THINK_TAG)
+            meeting = _Meeting(call, attempt, upstream, origin, reply, answer, tag)
             if not call.parsed.stream:
                 await self._whole(meeting)
             elif _is_json(reply):
@@ -183,18 +217,20 @@ class Pipeline:
             meeting.origin,
             meeting.reply,
         )
-        body = await reply.read()
+        body = b""
         if media_type(reply.headers.get("content-type", "")) == "text/event-stream":
-            response = collect(all_events(upstream.stream_decoder(origin), [body]))
-            body = b""
+            decoder = decoder_for(upstream, origin, lambda: call.request, whole=True)
+            response = await read_to_end(reply, decoder)
         else:
-            forwarded = upstream is call.protocol and upstream.glance_response is not None
+            body = await reply.read()
+            forwarded = meeting.forwards and upstream.glance_response is not None
             read = upstream.glance_response if forwarded else upstream.decode_response
             assert read is not None
             response = read(body, origin)
         call.answered(response)
-        if upstream is not call.protocol or not body:
-            body = call.protocol.encode_response(_for_client(meeting, response), call.request)
+        if not meeting.forwards or not body:
+            shown = filtered(response, meeting.filter)
+            body = call.protocol.encode_response(shown, call.request)
         self._commit(meeting)
         await meeting.answer.whole(200, {**JSON_HEADERS, **call.headers()}, body)
 
@@ -204,7 +240,7 @@ class Pipeline:
         call, answer = meeting.call, meeting.answer
         response = meeting.upstream.decode_response(await meeting.reply.read(), meeting.origin)
         call.answered(response)
-        response = _for_client(meeting, response)
+        response = filtered(response, meeting.filter)
         encoder = call.protocol.stream_encoder(call.request)
         data = b"".join([encoder.feed(event) for event in replay(response)]) + encoder.finish()
         self._commit(meeting)
@@ -217,13 +253,14 @@ def _encoded(call: Call, upstream: Protocol, profile: ModelProfile, *, stream: b
     if stream is not call.parsed.stream:  # the upstream is to answer whole, and we to stream that
         request = msgspec.structs.replace(call.request, stream=False)
         return upstream.encode_request(request, profile)
-    if upstream is call.protocol:
+    if upstream is call.protocol and not profile.quirks.get(THINK_TAG):
         return upstream.repeat_request(call.parsed, profile)
     return upstream.encode_request(call.request, profile)
 
 
 class _Meeting(NamedTuple):
-    """A call, and the upstream's reply to it."""
+    """A call, and the upstream's reply to it. ``think_tag`` is the tag around the reasoning in its
+    text, if there may be such."""
 
     call: Call
     attempt: Attempt
@@ -231,6 +268,17 @@ class _Meeting(NamedTuple):
     origin: Origin
     reply: UpstreamReply
     answer: Answer
+    think_tag: str | None
+
+    @property
+    def forwards(self) -> bool:
+        """The upstream's bytes are the client's."""
+        return self.upstream is self.call.protocol and not self.think_tag
+
+    @property
+    def filter(self) -> EventFilter | None:
+        """What is done to the events of this answer."""
+        return filter_for(self.upstream, self.origin, self.call.protocol, self.think_tag)
 
 
 def deadlines_for(channel: Channel, general: Deadlines) -> Deadlines:
@@ -262,21 +310,13 @@ async def check_status(upstream: Protocol, reply: UpstreamReply) -> None:
     raise upstream.decode_error(reply.status, reply.headers, await reply.read())
 
 
-def _for_client(meeting: _Meeting, response: Response) -> Response:
-    upstream = meeting.upstream
-    if upstream is meeting.call.protocol or upstream.abroad is None:
-        return response
-    abroad = upstream.abroad(meeting.origin)
-    return collect(more for event in replay(response) for more in abroad(event))
-
-
 def _flow(meeting: _Meeting) -> Flow:
     call, upstream, origin = meeting.call, meeting.upstream, meeting.origin
-    if upstream is call.protocol:
+    if meeting.forwards:
         return upstream.stream_relay(call.parsed, origin)
     encoder = call.protocol.stream_encoder(call.request)
-    abroad = None if upstream.abroad is None else upstream.abroad(origin)
-    return Translation(upstream.stream_decoder(origin), encoder, abroad)
+    decoder = decoder_for(upstream, origin, lambda: call.request)
+    return Translation(decoder, encoder, meeting.filter)
 
 
 async def _end_with_error(call: Call, answer: Answer, error: GatewayError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from dragoman.canonical.errors import ModelNotFound, Unavailable
 from dragoman.engine.journey import Journey
 from dragoman.governance.principal import Principal
 from dragoman.routing.affinity import Affinity, Place
@@ -70,6 +71,8 @@ def _order(
         return _of_provider(channel, wish) and principal.may_use_channel(channel.id, channel.name)
 
     restriction = allowed if wish.provider or principal.allowed_channels else None
+    if wish.provider:
+        _check_provider(wish, table, any_model=rules.high_availability and wish.any_model)
     if rules.high_availability and wish.any_model:
         order = table.any_order(wish.model, now, restriction, principal.may_use_model)
     else:
@@ -80,6 +83,19 @@ def _order(
             for channel, why in order.excluded
         ]
     return order
+
+
+def _check_provider(wish: Wish, table: RoutingTable, *, any_model: bool) -> None:
+    """Raise ModelNotFound or Unavailable if it is not the key's doing that none of the provider's
+    channels may answer."""
+    own = [channel for channel in table.channels if channel.provider == wish.provider]
+    serving = [channel for channel in own if any_model or channel.serves(wish.model)]
+    if not serving:
+        raise ModelNotFound(
+            f"No channel to {wish.provider} has the model '{wish.model[:100]}'.", param="model"
+        )
+    if not any(channel.enabled for channel in serving):
+        raise Unavailable(f"Every channel to {wish.provider} that has the model is disabled.")
 
 
 def _of_provider(channel: Channel, wish: Wish) -> bool:

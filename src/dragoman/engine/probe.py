@@ -15,10 +15,10 @@ from dragoman.canonical.parts import Text
 from dragoman.canonical.request import Message, Request, Settings
 from dragoman.canonical.secret import Secret
 from dragoman.canonical.signature import Origin
+from dragoman.engine.opening import Openings
 from dragoman.engine.outbound import build_request, credential_headers, join_url
 from dragoman.engine.pipeline import ProfileOf, check_status
 from dragoman.engine.reply import Deadlines
-from dragoman.engine.transport import Transport
 from dragoman.protocols.base import Protocol
 from dragoman.routing.channel import Channel
 from dragoman.wire.http import HttpRequest
@@ -40,7 +40,7 @@ class ProbeResult(msgspec.Struct, kw_only=True, frozen=True):
 async def probe_channel(
     channel: Channel,
     protocol: Protocol,
-    transport: Transport,
+    openings: Openings,
     *,
     model: str | None = None,
     profile_of: ProfileOf,
@@ -48,14 +48,20 @@ async def probe_channel(
 ) -> ProbeResult:
     """List the channel's models or, given ``model``, have it generate a few tokens."""
     started = time.monotonic()
-    request = (
-        _list_request(channel, protocol, credential)
-        if model is None
-        else _generation(channel, protocol, model, profile_of, credential)
-    )
     status: int | None = None
     try:
-        status, body = await _exchange(request, channel, protocol, transport)
+        if model is None:
+            request = await _list_request(channel, protocol, credential, openings)
+        else:
+            request = await openings.open_trial(
+                channel,
+                _generation(channel, protocol, model, profile_of, credential),
+                "generate",
+                protocol=protocol.name,
+                credential=credential,
+                model=model,
+            )
+        status, body = await _exchange(request, channel, protocol, openings)
         detail = "answers"
         if model is not None:
             origin = Origin(protocol.name, channel.provider, model)
@@ -71,36 +77,37 @@ async def probe_channel(
 
 
 async def check_credential(
-    channel: Channel, protocol: Protocol, transport: Transport, credential: Secret | None
+    channel: Channel, protocol: Protocol, openings: Openings, credential: Secret | None
 ) -> None:
     """List the channel's models with one of its credentials. Raises GatewayError."""
-    await _exchange(_list_request(channel, protocol, credential), channel, protocol, transport)
+    request = await _list_request(channel, protocol, credential, openings)
+    await _exchange(request, channel, protocol, openings)
 
 
-async def list_page(
-    channel: Channel, protocol: Protocol, transport: Transport, query: str
-) -> bytes:
+async def list_page(channel: Channel, protocol: Protocol, openings: Openings, query: str) -> bytes:
     """A page of the provider's list of models. Raises GatewayError."""
-    request = _list_request(channel, protocol, channel.first_credential)
+    request = await _list_request(channel, protocol, channel.first_credential, openings)
     if query:
         request.url += ("&" if "?" in request.url else "?") + query
-    _, body = await _exchange(request, channel, protocol, transport)
+    _, body = await _exchange(request, channel, protocol, openings)
     return body
 
 
 async def _exchange(
-    request: HttpRequest, channel: Channel, protocol: Protocol, transport: Transport
+    request: HttpRequest, channel: Channel, protocol: Protocol, openings: Openings
 ) -> tuple[int, bytes]:
     """(status, body) of a 2xx answer. Raises GatewayError for any other."""
     deadlines = Deadlines(first=PROBE_SECONDS, idle=PROBE_SECONDS, total=PROBE_SECONDS)
-    async with transport.exchange(request, deadlines, channel.proxy_url) as reply:
+    async with openings.transport.exchange(request, deadlines, channel.proxy_url) as reply:
         await check_status(protocol, reply)
         return reply.status, await reply.read()
 
 
-def _list_request(channel: Channel, protocol: Protocol, credential: Secret | None) -> HttpRequest:
+async def _list_request(
+    channel: Channel, protocol: Protocol, credential: Secret | None, openings: Openings
+) -> HttpRequest:
     endpoint = channel.endpoint_for(protocol.name)
-    return HttpRequest(
+    request = HttpRequest(
         method="GET",
         url=join_url(endpoint.base_url, protocol.models_path),
         headers={
@@ -109,6 +116,9 @@ def _list_request(channel: Channel, protocol: Protocol, credential: Secret | Non
             **channel.headers,
             **credential_headers(channel, protocol, credential),
         },
+    )
+    return await openings.open_trial(
+        channel, request, "models", protocol=protocol.name, credential=credential
     )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from dragoman.canonical.errors import GatewayError
 from dragoman.engine import local
+from dragoman.engine.opening import Openings
 from dragoman.engine.probe import check_credential
-from dragoman.engine.transport import Transport
 from dragoman.protocols.base import Protocol
 from dragoman.routing.fleet import Credential, Fleet, Lane
 
@@ -26,14 +26,14 @@ class Prober:
         fleet: Fleet,
         *,
         protocols: Mapping[str, Protocol],
-        transport: Transport,
+        openings: Openings,
         clock: Callable[[], float],
     ) -> None:
         """``clock`` gives monotonic seconds. Nothing is checked while ``seconds`` is 0."""
         self.seconds = 0.0
         self._fleet = fleet
         self._protocols = protocols
-        self._transport = transport
+        self._openings = openings
         self._clock = clock
 
     async def run(self) -> None:
@@ -64,7 +64,7 @@ class Prober:
             return
         failure: GatewayError | None = None
         try:
-            await check_credential(channel, protocol, self._transport, credential.secret)
+            await check_credential(channel, protocol, self._openings, credential.secret)
         except GatewayError as error:
             failure = error
             logger.info("channel %r is still not well: %s", channel.name, error.message)

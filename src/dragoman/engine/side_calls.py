@@ -47,13 +47,13 @@ class SideCalls:
             upstream = self._first_with_embeddings(attempt.channel)
             model = attempt.upstream_model
             profile = self._pipeline.profile_of(attempt.channel, upstream.name, model)
-            assert upstream.embeddings is not None
-            encoded = upstream.embeddings.encode_request(request, profile)
-            path = upstream.embeddings.endpoint(
-                model, len(request.inputs) > 1 or not request.single
-            )
+            form = upstream.embedding_forms.get(profile.quirks.get("embedding_form", ""))
+            theirs = form or upstream.embeddings
+            assert theirs is not None
+            encoded = theirs.encode_request(request, profile)
+            path = theirs.endpoint(model, len(request.inputs) > 1 or not request.single)
             body = await self._post(attempt, upstream, path, encoded, "embed")
-            response = upstream.embeddings.decode_response(body)
+            response = theirs.decode_response(body)
             return SideAnswer(
                 body=codecs.encode_response(response, request),
                 headers=_headers(attempt, encoded.notes),

@@ -10,6 +10,9 @@ bytes and values in, bytes and values out; the only exceptions raised are ``cano
 *Upstream side* (we speak it to a provider): ``encode_request`` → ``decode_response`` /
 ``stream_decoder`` / ``decode_error``.
 *Same on both sides*: ``repeat_request`` and ``StreamRelay`` forward bytes and only look.
+
+A protocol that is spoken to upstreams only says so (``client_side``); what it has of the client's side
+then raises InvalidRequest.
 """
 
 from __future__ import annotations
@@ -189,6 +192,10 @@ class Protocol:
 
     name: str
     title: str
+    client_side: bool = True
+    """Clients speak it to us, too."""
+    reports_usage: bool = True
+    """Upstreams say what an answer cost in tokens; if not, the engine estimates it."""
     endpoint: Callable[[str, bool], str]
     models_path: str = ""
     """Where a provider lists its models, below the base URL; empty if nowhere."""
@@ -208,6 +215,8 @@ class Protocol:
     """As ``decode_response``, for an answer that is forwarded: who answered, the usage and the finish
     reasons are enough, errors are raised all the same. None means decode it whole."""
     stream_decoder: Callable[[Origin], StreamDecoder]
+    whole_decoder: Callable[[Origin], StreamDecoder] | None = None
+    """For a stream whose answer leaves whole, where waiting for its end gives a better one."""
     abroad: Callable[[Origin], Callable[[Event], list[Event]]] | None = None
     """Makes a filter for the events of one answer that leaves for a client of another protocol."""
     decode_error: Callable[[int, Mapping[str, str], bytes], GatewayError]

@@ -14,6 +14,8 @@ T = TypeVar("T")
 ABSENT = msgspec.Raw()
 """Default of a field that is only looked at: msgspec takes no ``Raw | None``."""
 
+_LONGEST_LOADING = 86_400.0
+
 _PATH = re.compile(r"^(?P<what>.*) - at `(?P<path>[^`]*)`$", re.DOTALL)
 
 
@@ -52,6 +54,15 @@ def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
     return InvalidRequest(
         f"{match['what']}, at '{path}'." if path else f"{match['what']}.", param=path or None
     )
+
+
+def loading_seconds(value: object) -> float | None:
+    """How long a model is still being loaded, where an error body says so: Hugging Face's 503
+    ``{"error": "Model … is currently loading", "estimated_time": 20.0}``."""
+    seconds = value.get("estimated_time") if isinstance(value, dict) else None
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        return None
+    return float(seconds) if 0 <= seconds < _LONGEST_LOADING else None
 
 
 def is_there(value: msgspec.Raw) -> bool:

@@ -85,6 +85,8 @@ def _provider(id: str, row: Mapping[str, Any], source: str) -> Provider:
         raise CatalogError(
             f"{source}: the id {id!r} must be lower-case letters, digits and hyphens."
         )
+    if "key_naming" in row and isinstance(row.get("naming"), dict):
+        row = {**row, "key_naming": {**row["naming"], **row["key_naming"]}}
     try:
         provider = msgspec.convert({**row, "id": id}, Provider)
     except msgspec.ValidationError as error:
@@ -92,7 +94,7 @@ def _provider(id: str, row: Mapping[str, Any], source: str) -> Provider:
         field = f", field {path.rstrip('`')!r}" if path else ""
         raise CatalogError(f"{source}: provider {id!r}{field}: {what}.") from None
     for protocol, url in provider.protocols.items():
-        if not _URL.match(url):
+        if url and not _URL.match(url):
             raise CatalogError(
                 f"{source}: provider {id!r}, field 'protocols.{protocol}': {url!r} is no URL."
             )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -20,6 +21,7 @@ from dragoman.canonical.errors import UpstreamBroken
 
 MAX_MODELS = 20_000
 _MAX_NAME = 300
+_MAX_TOKEN = 2000
 _GENERATES = frozenset({"generateContent", "streamGenerateContent", "embedContent"})
 
 
@@ -60,11 +62,11 @@ def read_page(body: bytes) -> Page:
 
 def _following(document: dict[str, Any]) -> str:
     token = document.get("nextPageToken")
-    if isinstance(token, str) and token.isprintable() and len(token) < 2000:
-        return f"pageToken={token}"
+    if isinstance(token, str) and len(token) < _MAX_TOKEN:
+        return f"pageToken={quote(token, safe='')}"
     last = document.get("last_id")
-    if document.get("has_more") is True and isinstance(last, str) and len(last) < _MAX_NAME:
-        return f"after_id={last}"
+    if document.get("has_more") is True and isinstance(last, str) and len(last) <= _MAX_NAME:
+        return f"after_id={quote(last, safe='')}"
     return ""
 
 

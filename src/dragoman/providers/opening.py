@@ -27,7 +27,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from dragoman.canonical.errors import GatewayError, UpstreamError
 from dragoman.canonical.notes import Note
+from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.secret import Secret
 from dragoman.wire.http import HttpReply, HttpRequest
 
@@ -38,9 +40,9 @@ class Draft(msgspec.Struct, kw_only=True):
     """A request before it is opened.
 
     ``request`` is what would be sent without an opener, the channel's credential in its header;
-    ``model`` is the upstream's name; ``stream`` whether the client wants one; ``credential`` the
-    channel's; ``caller_credential`` one that the client brought for the upstream itself; ``now`` Unix
-    time.
+    ``model`` is the upstream's name, ``listed`` whether the operator wrote it into the channel (else
+    the client has chosen it); ``stream`` whether the client wants one; ``credential`` the channel's;
+    ``caller_credential`` one that the client brought for the upstream itself; ``now`` Unix time.
     """
 
     request: HttpRequest
@@ -49,20 +51,32 @@ class Draft(msgspec.Struct, kw_only=True):
     provider: str
     base_url: str
     model: str
+    listed: bool = False
     stream: bool
     credential: Secret | None
     caller_credential: Secret | None = None
     quirks: Mapping[str, Any] = {}
+    oauth: OAuth | None = None
     now: float
+
+
+class Recourse(NamedTuple):
+    """What an answer's failure means to the opener that knows more of it: the error as it should be
+    told, and another opening that is worth one try. If that fails, too, ``error`` is told."""
+
+    error: GatewayError
+    again: Opening | None = None
 
 
 class Opened(msgspec.Struct, kw_only=True):
     """What to send. ``abort`` is sent if the answer is given up before its end; ``notes`` tell what
-    became of fields that only the opener could judge."""
+    became of fields that only the opener could judge. ``failed`` is asked about an error that comes
+    as, or in, the answer; its other opening is used only while nothing has left for the client."""
 
     request: HttpRequest
     abort: HttpRequest | None = None
     notes: list[Note] = msgspec.field(default_factory=list)
+    failed: Callable[[UpstreamError], Recourse] | None = None
 
 
 class Lock(NamedTuple):

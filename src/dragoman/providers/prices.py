@@ -19,7 +19,13 @@ _TOKENS_PER_PART = 1_000
 _HOUR_SECONDS = 3_600
 
 # Provider id → the price list's own id; where there is no entry, both are the same.
-_LISTED_AS = {"gemini": "google", "moonshot": "moonshotai", "xai": "x-ai", "zhipu": "zai"}
+_LISTED_AS = {
+    "gemini": "google",
+    "moonshot": "moonshotai",
+    "vertex": "google",
+    "xai": "x-ai",
+    "zhipu": "zai",
+}
 
 
 def typical_price(input_price: float, output_price: float) -> float:

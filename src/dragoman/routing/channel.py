@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from dragoman.canonical.naming import Naming
+from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.secret import Secret
 
 
@@ -29,6 +32,8 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     and output tokens. ``max_retries`` is how often a request may be repeated here when no other
     channel is left. ``max_concurrency`` None means adaptive.
     ``credential_header`` empty means the protocol's own. ``tags`` are the operator's.
+    ``model_patterns``, ``lists_models``, ``client_headers``, ``loading_seconds`` and ``naming`` are the
+    provider's (``providers.provider``).
     """
 
     id: int
@@ -51,6 +56,12 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     drops: frozenset[str] = frozenset()
     quirks: Mapping[str, Any] = {}
     opener: str = ""
+    oauth: OAuth | None = None
+    model_patterns: tuple[str, ...] = ()
+    lists_models: bool = True
+    client_headers: tuple[str, ...] = ()
+    loading_seconds: float = 10.0
+    naming: Naming | None = None
     strict: bool = False
     prices: Mapping[str, tuple[float, float]] = {}
     max_concurrency: int | None = None
@@ -78,10 +89,24 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
 
     def serves(self, model: str) -> bool:
         """Whether ``model`` (a public name; compared without regard to case) may go here."""
-        if not self.models:
-            return True
-        wanted = model.casefold()
-        return any(wanted == name.casefold() for name in self.names())
+        if self.naming is not None and self.naming.asks_for_another(model):
+            return model in self.names()
+        return not self.models or self.lists(model)
+
+    def lists(self, model: str) -> bool:
+        """Whether the operator has written ``model`` down, and it is not merely let through."""
+        wanted = {model.casefold()}
+        if self.naming is not None:
+            wanted.add(self.naming.split(model)[0].casefold())
+        return any(name.casefold() in wanted for name in self.names())
+
+    def suits(self, model: str) -> bool | None:
+        """Whether ``model`` (a public name) looks like one of its provider's; None if nothing is known
+        of how those look."""
+        if not self.model_patterns:
+            return None
+        name = self.upstream_model(model).casefold()
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.model_patterns)
 
     def upstream_model(self, model: str) -> str:
         """The provider's own name for ``model``, in the provider's own spelling where known."""
@@ -91,11 +116,16 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
         for public, upstream in self.aliases.items():
             if public.casefold() == wanted:
                 return upstream
-        return next((name for name in self.models if name.casefold() == wanted), model)
+        name = next((name for name in self.models if name.casefold() == wanted), model)
+        return name if self.naming is None else self.naming.upstream(name)
 
-    def endpoint_for(self, protocol: str) -> Endpoint:
-        """The endpoint that passes ``protocol`` through, else the preferred one."""
+    def endpoint_for(self, protocol: str, model: str = "") -> Endpoint:
+        """The endpoint for ``model`` (an upstream name) where its name decides; else the one that
+        passes ``protocol`` through, else the preferred one."""
+        wanted = self.naming.protocol(model) if self.naming is not None and model else ""
         for endpoint in self.endpoints:
-            if endpoint.protocol == protocol:
+            if endpoint.protocol == (wanted or protocol):
                 return endpoint
+        if wanted:
+            return self.endpoint_for(protocol)
         return self.endpoints[0]

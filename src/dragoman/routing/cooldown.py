@@ -83,6 +83,13 @@ class Cooldowns:
             if bench is not None and bench.since <= began and not bench.stated:
                 del self._benches[name]
 
+    def forgive(self) -> None:
+        """End the guessed benches of models: they may be asked for in another way from now on."""
+        benches = self._benches.items()
+        self._benches = {
+            model: held for model, held in benches if held.stated or model == EVERY_MODEL
+        }
+
     def left(self, model: str, now: float) -> tuple[float, str]:
         """(seconds left of the bench that holds for ``model``, its reason); (0, "") if none does."""
         if not self._benches:
@@ -93,6 +100,11 @@ class Cooldowns:
             if held is not None and held.until > max(now, latest):
                 latest, reason = held.until, held.reason
         return (latest - now, reason) if latest else (0.0, "")
+
+    def benched(self, model: str, reason: str, now: float) -> bool:
+        """Whether ``model`` itself is benched for that reason."""
+        held = self._benches.get(model)
+        return held is not None and held.until > now and held.reason == reason
 
     def listed(self, now: float) -> list[tuple[str, float, str]]:
         """(model, seconds left, reason) of every bench that holds now."""

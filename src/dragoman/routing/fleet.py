@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Set
 
-import msgspec
-
 from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.secret import Secret
 from dragoman.routing.channel import Channel
 from dragoman.routing.circuit import CONSECUTIVE_FAILURES, Circuit
 from dragoman.routing.concurrency import Limiter
 from dragoman.routing.cooldown import EVERY_MODEL, Cooldowns
+from dragoman.routing.state import Bench, CredentialState, LaneState
 from dragoman.routing.verdict import Verdict, judge
 
 CREDENTIAL_BENCH_SECONDS = 300.0
@@ -87,6 +86,9 @@ class Lane:
             self._latency = None
             self._failed_in_a_row = 0
             self.limiter.forget()
+        if _asking(channel) != _asking(before):
+            for credential in self.credentials:
+                credential.cooldowns.forgive()
         self.limiter.configure(channel)
 
     def next_credential(
@@ -99,11 +101,12 @@ class Lane:
     ) -> tuple[Credential | None, str]:
         """(one of ``among`` that nothing is wrong with, "") or (None, why there is none).
 
-        They take turns, which ``used`` counts; ``first`` (a number) goes first if it is well.
+        They take turns, which ``used`` counts, unless the channel's quirk ``credentials_in_turn`` is
+        false: then the first that is well is used. ``first`` (a number) goes before, if it is well.
         ``tried`` are left out.
         """
         count = len(among)
-        start = self._turn
+        start = self._turn if self.channel.quirks.get("credentials_in_turn", True) else 0
         if first is not None:
             start = next((i for i, one in enumerate(among) if one.number == first), start)
         why = ""
@@ -204,6 +207,7 @@ class Lane:
 
     def reset(self) -> None:
         """End every bench and close every circuit."""
+        self._failed_in_a_row = 0
         for credential in self.credentials:
             credential.circuit.reset()
             credential.cooldowns.reset()
@@ -225,16 +229,17 @@ class Lane:
             case Verdict.CREDENTIAL:
                 self._refused(credential, error, now)
             case Verdict.RATE_LIMITED:
-                known = cooldowns.left(model, now)[0]
-                seconds = cooldowns.refused(model, error.retry_after, now, "rate limited", began)
+                reason = "rate limited"
+                known = cooldowns.benched(model, reason, now)
+                seconds = cooldowns.refused(model, error.retry_after, now, reason, began)
                 if not known:
                     which = _which(self, credential)
                     what = f"{which} is rate limited for '{model[:100]}', {seconds:.0f} s"
                     self._told(self.channel, what)
-            case Verdict.MODEL_MISSING:
+            case Verdict.MODEL_MISSING | Verdict.MISCONFIGURED:
                 self.works(credential, now)
                 for one in self.credentials:
-                    one.cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "model missing")
+                    one.cooldowns.bench(model, MODEL_BENCH_SECONDS, now, verdict.value)
             case Verdict.NO_ACCESS:
                 self.works(credential, now)
                 cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "no access to the model")
@@ -258,7 +263,7 @@ class Lane:
 
     def _refused(self, credential: Credential, error: GatewayError, now: float) -> None:
         reason = "credential refused"
-        known = credential.cooldowns.left(EVERY_MODEL, now)[1] == reason
+        known = credential.cooldowns.benched(EVERY_MODEL, reason, now)
         credential.cooldowns.bench(EVERY_MODEL, CREDENTIAL_BENCH_SECONDS, now, reason)
         if not known:
             which = _which(self, credential)
@@ -296,54 +301,6 @@ class Lane:
                 for one in self.credentials
             ],
         )
-
-
-class Bench(msgspec.Struct, kw_only=True, frozen=True):
-    """A bench that holds; an empty ``model`` means all."""
-
-    model: str
-    seconds: float
-    reason: str
-
-
-class CredentialState(msgspec.Struct, kw_only=True, frozen=True):
-    """A credential's health; ``number`` counts from 1, 0 for a channel without credentials."""
-
-    number: int
-    circuit: str
-    opens_again: float
-    benches: list[Bench]
-
-    @property
-    def well(self) -> bool:
-        """Nothing is wrong with it as a whole."""
-        return self.circuit == "closed" and not any(bench.model == "" for bench in self.benches)
-
-
-class LaneState(msgspec.Struct, kw_only=True, frozen=True):
-    """A channel's statistics and health. Times are seconds."""
-
-    channel_id: int
-    name: str
-    enabled: bool
-    priority: int
-    mode: str
-    current_limit: int
-    in_flight: int
-    waiting: int
-    avg_response_time: float
-    error_rate: float
-    sample_count: int
-    total_requests: int
-    total_errors: int
-    time_to_first_content: float | None
-    last_error: str
-    credentials: list[CredentialState]
-
-    @property
-    def healthy(self) -> bool:
-        """Whether at least one of its credentials is well."""
-        return any(credential.well for credential in self.credentials)
 
 
 class Fleet:
@@ -390,6 +347,11 @@ def _credentials(channel: Channel, known: Iterable[Credential]) -> list[Credenti
         credential.number = number
         listed.append(credential)
     return listed
+
+
+def _asking(channel: Channel) -> tuple[object, ...]:
+    """What decides how a model is asked for: who changes it has perhaps mended it."""
+    return channel.models, channel.aliases, channel.headers, channel.quirks, channel.drops
 
 
 def _which(lane: Lane, credential: Credential) -> str:

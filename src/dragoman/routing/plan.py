@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dragoman.canonical.errors import (
     GatewayError,
     NotTranslatable,
+    UpstreamMisconfigured,
     UpstreamModelMissing,
     UpstreamOverloaded,
     UpstreamRateLimited,
@@ -35,7 +36,8 @@ from dragoman.routing.verdict import Verdict, another_may_help, may_repeat
 
 MAX_ATTEMPTS = 3
 LONGEST_REPEAT_WAIT = 10.0
-"""A channel that asks for more patience than this is not waited for: the client is told instead."""
+"""A channel that asks for more patience than this is not waited for: the client is told instead. One
+that says it is overloaded may be loading the model, for which its provider has a limit of its own."""
 
 _NONE: frozenset[Credential] = frozenset()
 _CREDENTIAL_MATTERS = (Verdict.CREDENTIAL, Verdict.RATE_LIMITED, Verdict.NO_ACCESS)
@@ -179,7 +181,9 @@ class Plan:
             return None
         self._repeats += 1
         wait = max(full_jitter(self._repeats, random), error.retry_after or 0.0)
-        return wait if wait <= LONGEST_REPEAT_WAIT else None
+        loading = isinstance(error, UpstreamOverloaded)
+        longest = slot.channel.loading_seconds if loading else LONGEST_REPEAT_WAIT
+        return wait if wait <= longest else None
 
     def verdict(self) -> GatewayError:
         """What to tell the client when nothing answered: what helps it most."""
@@ -279,7 +283,7 @@ def _rank(error: GatewayError) -> int:
             return 1
         case NotTranslatable():
             return 3
-        case UpstreamModelMissing():
+        case UpstreamModelMissing() | UpstreamMisconfigured():
             return 4
         case UpstreamRefusedCredential():
             return 5

@@ -252,16 +252,14 @@ class RoutingTable:
         return tiers
 
     def _tiers_of(self, channels: list[Channel], model: str | None = None) -> tuple[Tier, ...]:
-        """``model`` None means each channel's first. Channels whose provider is known not to list
-        ``model`` come last, whatever their priority: lists are not always complete, so they are not
-        left out."""
+        """``model`` None means each channel's first. Channels that are unlikely to have ``model`` come
+        last, whatever their priority: lists are not always complete, so they are not left out."""
         ranked = sorted(
-            ((self._unlikely(channel, model), channel.priority, channel) for channel in channels),
-            key=lambda one: one[:2],
+            ((self._doubt(channel, model), channel) for channel in channels), key=lambda one: one[0]
         )
-        groups = itertools.groupby(ranked, key=lambda one: one[:2])
+        groups = itertools.groupby(ranked, key=lambda one: one[0])
         return tuple(
-            Tier(tuple(self._option(channel, model, tier) for *_, channel in group))
+            Tier(tuple(self._option(channel, model, tier) for _, channel in group))
             for tier, (_, group) in enumerate(groups)
         )
 
@@ -271,10 +269,18 @@ class RoutingTable:
             model = channel.models[0] if channel.models else ""
         return Option(channel, lane, model, lane.credentials, tier)
 
-    def _unlikely(self, channel: Channel, model: str | None) -> bool:
-        if model is None or channel.models:
-            return False
-        return self._lists(channel, model) is False
+    def _doubt(self, channel: Channel, model: str | None) -> tuple[int, int, bool]:
+        """By what a channel is ranked: whether it is unlikely to have ``model`` (2: its provider has
+        neither it nor the like of it), its priority, whether that is a guess."""
+        if model is None or channel.models or channel.lists(model):
+            return 0, channel.priority, False
+        listed = self._lists(channel, model)
+        if listed:
+            return 0, channel.priority, False
+        suits = channel.suits(model)
+        if listed is None and suits is not False:
+            return 0, channel.priority, True
+        return 1 if suits else 2, channel.priority, True
 
     def _unknown(self, model: str) -> ModelNotFound:
         shown = _shown(model)

@@ -6,6 +6,7 @@
     answered                              SUCCESS        success   sample
     400, 413, 422 …: the request is bad   ALIVE          success   sample
     404 for the model                     MODEL_MISSING  success   -         model benched here
+    the channel is set up wrongly for it  MISCONFIGURED  success   -         model benched here
     403                                   NO_ACCESS      success   -         model benched for the credential
     401, 402, quota used up               CREDENTIAL     -         -         credential benched
     429                                   RATE_LIMITED   -         error     model cooled for the credential
@@ -23,6 +24,7 @@ from enum import Enum
 from dragoman.canonical.errors import (
     GatewayError,
     UpstreamError,
+    UpstreamMisconfigured,
     UpstreamModelMissing,
     UpstreamRateLimited,
     UpstreamRefusedCredential,
@@ -42,6 +44,7 @@ class Verdict(Enum):
     SUCCESS = "success"
     ALIVE = "request rejected"
     MODEL_MISSING = "model missing"
+    MISCONFIGURED = "set up wrongly"
     NO_ACCESS = "no access"
     CREDENTIAL = "credential refused"
     RATE_LIMITED = "rate limited"
@@ -56,6 +59,8 @@ def judge(error: GatewayError | None) -> Verdict:
             return Verdict.SUCCESS
         case UpstreamModelMissing():
             return Verdict.MODEL_MISSING
+        case UpstreamMisconfigured():
+            return Verdict.MISCONFIGURED
         case UpstreamRejected():
             return Verdict.ALIVE
         case UpstreamRefusedCredential(upstream_status=403):

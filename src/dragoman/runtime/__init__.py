@@ -12,6 +12,7 @@ from dragoman.runtime.options import (
     data_dir_of,
     environ_of,
     prepare_data_dir,
+    read_catalog,
     read_environment,
 )
 from dragoman.runtime.runtime import DEMO_MODEL, GatewayState, Runtime
@@ -25,5 +26,6 @@ __all__ = (
     "data_dir_of",
     "environ_of",
     "prepare_data_dir",
+    "read_catalog",
     "read_environment",
 )

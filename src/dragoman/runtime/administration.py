@@ -135,9 +135,7 @@ class Administrator:
     async def settings(self) -> Document:
         """As Administration.settings."""
         runtime = self._runtime
-        return documents.settings_document(
-            runtime.assembly, runtime.first_settings, self._home.origin
-        )
+        return documents.settings_document(runtime.assembly, runtime.first_settings, runtime.home)
 
     async def change_settings(self, changes: Mapping[str, Any], actor: Actor) -> Document:
         """As Administration.change_settings."""

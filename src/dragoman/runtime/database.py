@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from dragoman.config.assemble import DATABASE
 from dragoman.config.changes import (
     Difference,
     changed_settings,
@@ -61,8 +60,6 @@ def carry_name(step: Transaction, old: str, new: str) -> None:
 
 class DatabaseHome:
     """Channels and settings in the store. Methods raise Refusal, NameIsTaken and StoreError."""
-
-    origin = DATABASE
 
     def __init__(self, store: Store, catalog: Catalog) -> None:
         self._store = store

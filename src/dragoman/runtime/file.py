@@ -26,7 +26,6 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from dragoman.config import splice
-from dragoman.config.assemble import FILE
 from dragoman.config.changes import (
     KEY_FIELDS,
     changed_settings,
@@ -76,8 +75,6 @@ class _Plan(NamedTuple):
 class FileHome:
     """The sections of one file. Methods raise Refusal, NameIsTaken, NoSuchEntry and Storage."""
 
-    origin = FILE
-
     def __init__(self, path: Path, lock_path: Path, store: Store, catalog: Catalog) -> None:
         """``store`` keeps the audit."""
         self._path = path
@@ -94,10 +91,11 @@ class FileHome:
             entry = checked_channel({**fields, "id": new_id}, self._catalog)
             refuse_taken(entry.name, (channel.name for channel in channels))
             document = channel_document(entry, with_secrets=True)
+            text = _numbered(file, "channels", channels)
             if "channels" in file.raw:
-                text = splice.append(file.text, ("channels",), document)
+                text = splice.append(text, ("channels",), document)
             else:
-                text = splice.put(file.text, ("channels",), [document])
+                text = splice.put(text, ("channels",), [document])
             added = noted(actor, "channel.add", target(entry.name, new_id), difference(None, entry))
             return _Plan(text, added, new_id=new_id)
 
@@ -141,7 +139,8 @@ class FileHome:
                         f"the token {token.name!r} in the file is limited to this channel: change "
                         "or remove the token first"
                     )
-            text = splice.remove(file.text, ("channels", place))
+            text = _numbered(file, "channels", file.configuration.channels)
+            text = splice.remove(text, ("channels", place))
             removed = noted(
                 actor, "channel.remove", target(entry.name, entry.id), difference(entry, None)
             )
@@ -184,7 +183,8 @@ class FileHome:
 
         def plan(file: _Present) -> _Plan:
             place, token = _find(file.configuration.tokens, token_id)
-            text = splice.remove(file.text, ("tokens", place))
+            text = _numbered(file, "tokens", file.configuration.tokens)
+            text = splice.remove(text, ("tokens", place))
             found = difference(token, None, KEY_FIELDS)
             return _Plan(text, noted(actor, "key.remove", target(token.name, token_id), found))
 
@@ -298,6 +298,16 @@ def _find(entries: Sequence[Entry], entry_id: int) -> tuple[int, Entry]:
         if entry.id == entry_id:
             return place, entry
     raise NoSuchEntry(f"The configuration file has no entry of the id {entry_id} any more.")
+
+
+def _numbered(file: _Present, section: str, entries: Sequence[ChannelEntry | Token]) -> str:
+    """The text with the ids written down that were left to us: they depend on the other entries, and
+    must not change when one comes or goes."""
+    text = file.text
+    for place, entry in enumerate(entries):
+        if "id" not in file.raw[section][place]:
+            text = splice.put(text, (section, place, "id"), entry.id)
+    return text
 
 
 def _rewritten(

@@ -11,8 +11,9 @@ import msgspec
 
 from dragoman.canonical.secret import Secret
 from dragoman.config import checks
-from dragoman.config.assemble import DATABASE, FILE
+from dragoman.config.assemble import ADMIN_KEY_ID, DATABASE, FILE, KEY_ID
 from dragoman.config.changes import KEY_FIELDS, changed_key, difference
+from dragoman.config.environment import ADMIN_KEY, API_KEY
 from dragoman.config.export import iso_moment
 from dragoman.config.problems import Findings, Problem, Refusal, suggestion
 from dragoman.governance.keys import VirtualKey, digest, generate, weakness
@@ -101,9 +102,11 @@ class KeyDesk:
         if key.revoked_at is not None:
             raise NotEditable(f"The key {key.name!r} is revoked, which is final.")
         if origin_of(key) not in (DATABASE, FILE):
+            variable = {KEY_ID: API_KEY, ADMIN_KEY_ID: ADMIN_KEY}.get(key.id)
+            source = f"the environment variable {variable}" if variable else "--demo"
             raise NotEditable(
-                f"The key {key.name!r} comes from the environment (API_KEY, DRAGOMAN_ADMIN_KEY) or "
-                "from --demo: change it there, and start the gateway again."
+                f"The key {key.name!r} comes from {source}: change it there, and start the gateway "
+                "again."
             )
         return key
 

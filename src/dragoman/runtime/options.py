@@ -14,7 +14,10 @@ from dragoman.config.assemble import flag_of
 from dragoman.config.channels import Catalog
 from dragoman.config.problems import ConfigurationRefused, Findings, Refusal
 from dragoman.config.schema import SETTINGS
+from dragoman.providers.catalog import load_catalog
 from dragoman.store.errors import StoreError
+
+CATALOG_FILE = "providers.toml"
 
 
 class Options(msgspec.Struct, kw_only=True, frozen=True):
@@ -65,6 +68,15 @@ def config_path(options: Options, environ: Mapping[str, str]) -> Path | None:
     """The configuration file, if one is named."""
     named = options.config or environ.get(env.CONFIG, "").strip()
     return Path(named) if named else None
+
+
+def read_catalog(environ: Mapping[str, str], data_dir: Path) -> Catalog:
+    """The providers, with the operator's own rows: from the file that is named, else from one in the
+    data directory, if it is there. Raises CatalogError."""
+    usual = data_dir / CATALOG_FILE
+    if named := environ.get(env.CATALOG, "").strip():
+        return load_catalog(Path(named).expanduser())
+    return load_catalog(usual if usual.is_file() else None)
 
 
 def data_dir_of(options: Options, environ: Mapping[str, str]) -> Path:

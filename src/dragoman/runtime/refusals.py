@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-
-import msgspec
 
 from dragoman.config.problems import Refusal
 from dragoman.server.admin.contract import ChangeRefused, NameIsTaken, NoSuchEntry, Storage
@@ -33,11 +32,11 @@ def really_changed(
 ) -> dict[str, Any]:
     """The changes without what is sent back as it was shown, masks as well. Raises ChangeRefused for
     a new value of a field that cannot be changed."""
-    # Compared as JSON, where 1 is not true.
+    # Compared as text, where 1 is not true.
     wanted = {
         name: value
         for name, value in changes.items()
-        if name not in shown or msgspec.json.encode(value) != msgspec.json.encode(shown[name])
+        if name not in shown or json.dumps(value) != json.dumps(shown[name])
     }
     if fixed := [name for name in wanted if name in read_only]:
         raise ChangeRefused(*((name, "cannot be changed") for name in fixed))

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from dragoman.config import environment as env
-from dragoman.config.assemble import DATABASE, DEMO, Assembly, Sourced, assemble
+from dragoman.config.assemble import DATABASE, DEMO, FILE, Assembly, Sourced, assemble
 from dragoman.config.changes import KEY_FIELDS, difference
 from dragoman.config.channels import Catalog, resolve
 from dragoman.config.load import Configuration, check, content_of, decode
@@ -26,7 +26,6 @@ from dragoman.config.problems import ConfigurationRefused, Refusal
 from dragoman.config.schema import ChannelEntry, Settings, Token
 from dragoman.config.stored import from_store, token_of
 from dragoman.governance.keys import KeyRing, VirtualKey, digest, generate, hint
-from dragoman.providers.catalog import load_catalog
 from dragoman.routing.channel import Channel
 from dragoman.runtime.options import (
     Options,
@@ -35,6 +34,7 @@ from dragoman.runtime.options import (
     data_dir_of,
     environ_of,
     prepare_data_dir,
+    read_catalog,
     read_environment,
 )
 from dragoman.store.errors import StoreError
@@ -49,7 +49,12 @@ _USE_FLUSH_SECONDS = 30.0
 
 DEMO_MODEL = "echo"
 _DEMO = ChannelEntry(
-    id=env.FIRST_ID - 1, name="demo", type="demo", models=(DEMO_MODEL,), priority=1_000_000
+    id=env.FIRST_ID - 1,
+    name="demo",
+    type="demo",
+    models=(DEMO_MODEL,),
+    priority=1_000_000,
+    max_concurrency=100_000,
 )
 
 
@@ -115,7 +120,7 @@ class Runtime:
         """Read every source. Raises ConfigurationRefused or StoreError, both meant for people."""
         environ = environ_of(options)
         data_dir = prepare_data_dir(data_dir_of(options, environ))
-        catalog = load_catalog()
+        catalog = read_catalog(environ, data_dir)
         store, secret_key = await open_store(data_dir, environ)
         try:
             runtime = cls(
@@ -132,6 +137,11 @@ class Runtime:
             raise
         runtime.first_settings = runtime.state.settings
         return runtime
+
+    @property
+    def home(self) -> str:
+        """Where channels and settings are kept."""
+        return DATABASE if self.config_path is None else FILE
 
     @property
     def channels(self) -> tuple[Sourced, ...]:
@@ -159,10 +169,10 @@ class Runtime:
     async def refresh(self) -> None:
         """Reload, and tell every subscriber. Only for who holds ``changing``."""
         await self.reload()
-        self.log_sources()
         for changed in tuple(self._subscribers):
             if inspect.isawaitable(waiting := changed(self.state)):
                 await waiting
+        self.log_sources()
 
     async def _read(self) -> None:
         configured, source, given, aside = await self._configured()

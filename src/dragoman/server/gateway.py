@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from dragoman.canonical.errors import Forbidden, Unauthorized
+from dragoman.canonical.errors import (
+    Forbidden,
+    InvalidRequest,
+    NotConfigured,
+    Unauthorized,
+    Unavailable,
+)
 from dragoman.engine.journey import Journey
 from dragoman.engine.model_lists import ModelLists
 from dragoman.engine.pipeline import Pipeline
@@ -18,6 +24,8 @@ from dragoman.engine.side_calls import SideCalls
 from dragoman.governance.keys import KeyRing, find_key
 from dragoman.governance.principal import ANONYMOUS, Principal
 from dragoman.governance.record import RequestRecord
+from dragoman.providers.catalog import UnknownProvider, require
+from dragoman.providers.provider import Provider
 from dragoman.routing.channel import Channel
 from dragoman.routing.fleet import Fleet
 from dragoman.routing.plan import Plan
@@ -62,16 +70,17 @@ class Gateway:
         note_use: Callable[[str, float], None] = lambda key_id, now: None,
         record: Callable[[RequestRecord], None] = lambda record: None,
         price_of: PriceOf = lambda channel, model: None,
+        catalog: Mapping[str, Provider] | None = None,
     ) -> None:
         """``note_use`` is told of every accepted key: (key id, Unix time); ``record`` of every
-        request that is over."""
+        request that is over. ``catalog`` are the providers that a client may name."""
         self.pipeline = pipeline
         self.dispatcher = pipeline.dispatcher
         self.side_calls = SideCalls(pipeline)
         self.fleet = Fleet(_tell)
         self.model_lists = ModelLists(
             protocols=pipeline.protocols,
-            transport=pipeline.transport,
+            openings=pipeline.openings,
             clock=pipeline.dispatcher.clock,
             changed=lambda: self._arrange(self.routing.channels),
         )
@@ -85,6 +94,7 @@ class Gateway:
         self.quiet = asyncio.Event()
         self._note_use = note_use
         self._price_of = price_of
+        self._catalog = catalog or {}
         self.started = time.monotonic()
 
     def enter(self) -> None:
@@ -121,6 +131,25 @@ class Gateway:
             return names
         listed = tuple(self.model_lists.models(channel)) or channel.usual_models
         return tuple(dict.fromkeys((*names, *listed)))
+
+    def provider_id(self, name: str) -> str:
+        """The id of the provider that a client names; none for no name. Raises InvalidRequest if there
+        is no such provider, NotConfigured or Unavailable if no channel leads there."""
+        if not name:
+            return ""
+        try:
+            row = require(self._catalog, name[:100])
+        except UnknownProvider as unknown:
+            raise InvalidRequest(
+                str(unknown), param="provider", code="provider_not_found"
+            ) from None
+        own = [channel for channel in self.routing.channels if channel.provider == row.id]
+        if not any(_has_key(channel, row) for channel in own):
+            mend = f"; set {row.env_key[0]} or add a channel" if row.env_key else ""
+            raise NotConfigured(row.missing or f"No channel to {row.name} is configured{mend}.")
+        if not any(channel.enabled for channel in own):
+            raise Unavailable(f"Every channel to {row.name} is disabled.")
+        return row.id
 
     def plan(self, journey: Journey, wish: Wish, principal: Principal) -> Plan:
         """Who may answer ``wish``. Raises as ``RoutingTable.order``."""
@@ -176,6 +205,14 @@ def check_model(principal: Principal, model: str) -> None:
             param="model",
             code="model_not_allowed",
         )
+
+
+def _has_key(channel: Channel, row: Provider) -> bool:
+    """Whether the channel has what its provider asks for; the operator's own address may ask for
+    nothing."""
+    own_address = channel.endpoints[0].base_url not in row.protocols.values()
+    given = channel.credentials or "authorization" in channel.headers
+    return bool(given or own_address or not row.key_required)
 
 
 def _tell(channel: Channel, what: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from dragoman.canonical.errors import GatewayError, NotFound
 from dragoman.engine.call import Call
 from dragoman.engine.journey import Journey
@@ -18,6 +20,7 @@ from dragoman.routing.plan import Plan
 from dragoman.server.answer import AsgiAnswer, RawHeaders, Receive, Scope
 from dragoman.server.body import header, read_body
 from dragoman.server.client_watch import ClientWatch
+from dragoman.server.directives import take_provider
 from dragoman.server.gateway import Gateway, check_model
 from dragoman.server.models import Models, list_models, show_model
 from dragoman.server.routes import Operation, Route, protocol_of
@@ -106,11 +109,12 @@ class Inference:
 
     async def _generate(self, route: Route, incoming: Incoming, trace: Trace) -> None:
         gateway = self._gateway
-        body = await incoming.body()
+        sent = await incoming.body()
+        body, provider = take_provider(sent, incoming.headers)
         protocol = gateway.pipeline.protocols[route.protocol]
         parsed = protocol.parse_request(body, _target(route, incoming))
         trace.model, trace.stream = parsed.model, parsed.stream
-        self._keep_transcript(trace, incoming, body)
+        self._keep_transcript(trace, incoming, sent)
         if not gateway.policy.rules.high_availability:
             check_model(incoming.principal, parsed.model)
         call = Call(
@@ -119,9 +123,11 @@ class Inference:
             principal=incoming.principal,
             strict=header(incoming.headers, b"dragoman-strict") == "true",
             trace=trace,
+            client_headers=incoming.headers,
         )
         session = parsed.session or _session(incoming.headers)
-        wish = Wish(parsed.model, session, parsed.previous, any_model=True)
+        provider = gateway.provider_id(provider)
+        wish = Wish(parsed.model, session, parsed.previous, provider, any_model=True)
         plan = gateway.plan(trace.journey, wish, incoming.principal)
         watch = ClientWatch(incoming.receive, incoming.answer)
         try:
@@ -131,9 +137,10 @@ class Inference:
 
     async def _embed(self, route: Route, incoming: Incoming, trace: Trace) -> SideAnswer:
         codecs = self._embedding_codecs(route)
-        body = await incoming.body()
+        sent = await incoming.body()
+        body, provider = take_provider(sent, incoming.headers)
         request = codecs.decode_request(body, _target(route, incoming))
-        plan = self._side_plan(request.model, incoming, trace, body)
+        plan = self._side_plan(Wish(request.model, provider=provider), incoming, trace, sent)
         return await self._gateway.side_calls.embed(codecs, request, trace.journey, plan)
 
     def _embedding_codecs(self, route: Route) -> EmbeddingCodecs:
@@ -147,18 +154,22 @@ class Inference:
         protocol = self._gateway.pipeline.protocols[route.protocol]
         if protocol.token_count is None:
             raise NotFound(f"{protocol.title} has no token count.")
-        body = await incoming.body()
+        sent = await incoming.body()
+        body, provider = take_provider(sent, incoming.headers)
         request = protocol.token_count.decode_request(body, _target(route, incoming))
-        plan = self._side_plan(request.model, incoming, trace, body)
+        plan = self._side_plan(Wish(request.model, provider=provider), incoming, trace, sent)
         return await self._gateway.side_calls.count_tokens(
             protocol.token_count, request, protocol, trace.journey, plan
         )
 
-    def _side_plan(self, model: str, incoming: Incoming, trace: Trace, body: bytes) -> Plan:
-        trace.model = model
-        self._keep_transcript(trace, incoming, body)
-        check_model(incoming.principal, model)
-        return self._gateway.plan(trace.journey, Wish(model), incoming.principal)
+    def _side_plan(self, wish: Wish, incoming: Incoming, trace: Trace, sent: bytes) -> Plan:
+        """The plan of a request whose wish names the provider as the client does."""
+        trace.model = wish.model
+        self._keep_transcript(trace, incoming, sent)
+        check_model(incoming.principal, wish.model)
+        provider = self._gateway.provider_id(wish.provider)
+        wish = msgspec.structs.replace(wish, provider=provider)
+        return self._gateway.plan(trace.journey, wish, incoming.principal)
 
     def _keep_transcript(self, trace: Trace, incoming: Incoming, body: bytes) -> None:
         if self._gateway.policy.log_prompts:
@@ -187,11 +198,12 @@ class Inference:
         names = frozenset(name for name, _ in incoming.headers)
         protocol = route.protocol or protocol_of(scope["path"], names)
         models = _visible(self._gateway.routing.models(), incoming.principal)
+        listed = self._gateway.model_lists.listed
         if route.operation is Operation.SHOW_MODEL:
             assert route.model is not None
-            return SideAnswer(body=show_model(models, protocol, route.model), headers={})
+            return SideAnswer(body=show_model(models, protocol, route.model, listed), headers={})
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        return SideAnswer(body=list_models(models, protocol, query), headers={})
+        return SideAnswer(body=list_models(models, protocol, query, listed), headers={})
 
 
 def _visible(models: Models, principal: Principal) -> Models:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from dragoman.canonical.errors import InvalidRequest, ModelNotFound
+from dragoman.providers.listing import ListedModel
 from dragoman.routing.channel import Channel
 
 Models = Mapping[str, tuple[Channel, ...]]
 """Model name → the channels that have it."""
 
-_EPOCH = "1970-01-01T00:00:00Z"  # no channel tells when its models were made
+Listed = Callable[[Channel, str], ListedModel | None]
+"""(channel, model name) → what its provider's own list says of the model, None if nothing."""
+
+_EPOCH = "1970-01-01T00:00:00Z"  # few providers tell when their models were made
 _DEFAULT_LIMIT = {"anthropic_messages": 20, "gemini_generate": 50}
 _MAX_LIMIT = 1000
 
 
-def list_models(models: Models, protocol: str, query: Mapping[str, str]) -> bytes:
+def list_models(
+    models: Models,
+    protocol: str,
+    query: Mapping[str, str],
+    listed: Listed = lambda channel, name: None,
+) -> bytes:
     """Every model, as ``protocol``'s list endpoint answers; paged where that protocol pages."""
     names = sorted(models)
     match protocol:
@@ -30,11 +39,16 @@ def list_models(models: Models, protocol: str, query: Mapping[str, str]) -> byte
             tags = [{"name": n, "model": n, "modified_at": _EPOCH, "size": 0} for n in names]
             return msgspec.json.encode({"models": tags})
         case _:
-            data = [_openai(name, models[name]) for name in names]
+            data = [_openai(name, models[name], listed) for name in names]
             return msgspec.json.encode({"object": "list", "data": data})
 
 
-def show_model(models: Models, protocol: str, name: str) -> bytes:
+def show_model(
+    models: Models,
+    protocol: str,
+    name: str,
+    listed: Listed = lambda channel, name: None,
+) -> bytes:
     """One model. Raises ModelNotFound."""
     name = name.removeprefix("models/")
     if name not in models:
@@ -45,11 +59,29 @@ def show_model(models: Models, protocol: str, name: str) -> bytes:
         case "gemini_generate":
             return msgspec.json.encode(_gemini(name))
         case _:
-            return msgspec.json.encode(_openai(name, models[name]))
+            return msgspec.json.encode(_openai(name, models[name], listed))
 
 
-def _openai(name: str, channels: Sequence[Channel]) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": channels[0].provider}
+def _openai(name: str, channels: Sequence[Channel], listed: Listed) -> dict[str, Any]:
+    """OpenAI's fields and, where the provider tells them, the context length and the prices in USD per
+    million tokens, as Hugging Face asks its providers to list them."""
+    found = (listed(channel, name) for channel in channels)
+    known = next((one for one in found if one is not None), None)
+    model: dict[str, Any] = {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": channels[0].provider,
+    }
+    if known is None:
+        return model
+    model["created"] = known.created or 0
+    if known.context_length is not None:
+        model["context_length"] = known.context_length
+    if known.input_price is not None and known.output_price is not None:
+        prices = {"input": known.input_price, "output": known.output_price}
+        model["pricing"] = {name: msgspec.Raw(price.encode()) for name, price in prices.items()}
+    return model
 
 
 def _anthropic(name: str) -> dict[str, Any]:

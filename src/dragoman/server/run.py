@@ -27,6 +27,7 @@ from dragoman.engine.tasks import spawn
 from dragoman.engine.transport import Transport
 from dragoman.governance.keys import KeyRing
 from dragoman.protocols.base import Protocol
+from dragoman.providers.provider import Provider
 from dragoman.routing.channel import Channel
 from dragoman.routing.select import PriceOf, Strategies
 from dragoman.server.admin.contract import Administration
@@ -116,24 +117,27 @@ async def run_server(
     protocols: Mapping[str, Protocol],
     profile_of: ProfileOf,
     price_of: PriceOf = lambda channel, model: None,
+    catalog: Mapping[str, Provider] | None = None,
     administration: Administration | None = None,
     recorder: Recorder | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain: answers under way are finished, new requests get
-    503. ``administration`` is what the admin API manages; without it there is none. ``recorder`` keeps
-    the request log; it is started and closed here. ``ready`` is called once the port is open. Raises
-    OSError if it cannot be opened."""
+    503. ``catalog`` are the providers that a client may name, ``administration`` what the admin API
+    manages; without it there is none. ``recorder`` keeps the request log; it is started and closed
+    here. ``ready`` is called once the port is open. Raises OSError if it cannot be opened."""
     raise_file_limit()
     transport = Transport()
     dispatcher = Dispatcher(clock=time.monotonic, random=random.random)
     pipeline = Pipeline(
         protocols=protocols, profile_of=profile_of, transport=transport, dispatcher=dispatcher
     )
-    gateway = Gateway(pipeline, note_use=source.note_use, price_of=price_of)
+    gateway = Gateway(pipeline, note_use=source.note_use, price_of=price_of, catalog=catalog)
     if recorder is not None:
         gateway.record = recorder.note
-    prober = Prober(gateway.fleet, protocols=protocols, transport=transport, clock=dispatcher.clock)
+    prober = Prober(
+        gateway.fleet, protocols=protocols, openings=pipeline.openings, clock=dispatcher.clock
+    )
 
     def configure(state: State) -> None:
         _configure(gateway, state)

@@ -8,7 +8,7 @@ import msgspec
 
 from dragoman import __version__
 from dragoman.engine.pipeline import JSON_HEADERS
-from dragoman.routing.fleet import LaneState
+from dragoman.routing.state import LaneState
 from dragoman.server.answer import AsgiAnswer, Scope
 from dragoman.server.gateway import Gateway
 

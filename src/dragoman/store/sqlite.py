@@ -27,7 +27,7 @@ from dragoman.store import schema, tables
 from dragoman.store.errors import SecretKeyError, StoreError
 from dragoman.store.request_log import SQLiteRequestLog
 from dragoman.store.sealing import SealedBox, derive
-from dragoman.store.store import AuditEntry, Batch, Result, StoredChannel, Transaction
+from dragoman.store.store import AuditEntry, Result, StoredChannel, Transaction
 from dragoman.store.transaction import SQLTransaction
 
 FILE_NAME = "dragoman.db"
@@ -71,18 +71,6 @@ class SQLiteStore:
         """As Store.keys."""
         return await self._look(SQLTransaction.keys)
 
-    async def add_key(self, key: VirtualKey) -> VirtualKey:
-        """As Store.add_key."""
-        return await self.write(lambda step: step.add_key(key))
-
-    async def change_key(self, key: VirtualKey) -> None:
-        """As Store.change_key."""
-        await self.write(lambda step: step.change_key(key))
-
-    async def revoke_key(self, name_or_id: str, now: float) -> VirtualKey:
-        """As Store.revoke_key."""
-        return await self.write(lambda step: step.revoke_key(name_or_id, now))
-
     async def touch_keys(self, used: Mapping[str, float]) -> None:
         """As Store.touch_keys."""
         await self._write(lambda connection: SQLTransaction(connection, self._box).touch_keys(used))
@@ -91,29 +79,9 @@ class SQLiteStore:
         """As Store.channels. Raises SecretKeyError if a sealed value cannot be read."""
         return await self._look(SQLTransaction.channels)
 
-    async def add_channel(self, channel: StoredChannel, now: float) -> StoredChannel:
-        """As Store.add_channel."""
-        return await self.write(lambda step: step.add_channel(channel, now))
-
-    async def update_channel(self, channel: StoredChannel, now: float) -> None:
-        """As Store.update_channel."""
-        await self.write(lambda step: step.update_channel(channel, now))
-
-    async def remove_channel(self, name_or_id: str) -> StoredChannel:
-        """As Store.remove_channel."""
-        return await self.write(lambda step: step.remove_channel(name_or_id))
-
     async def settings(self) -> dict[str, Any]:
         """As Store.settings."""
         return await self._look(SQLTransaction.settings)
-
-    async def change_settings(self, changes: Mapping[str, Any]) -> None:
-        """As Store.change_settings."""
-        await self.write(lambda step: step.change_settings(changes))
-
-    async def take_over(self, batch: Batch, now: float) -> None:
-        """As Store.take_over."""
-        await self.write(lambda step: step.take_over(batch, now))
 
     async def audit(self, limit: int, before: int | None = None) -> list[AuditEntry]:
         """As Store.audit."""

@@ -107,8 +107,7 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """The gateway's memory. Every method raises StoreError when the database cannot be used; those
-    that have the name of a transaction's are one such step."""
+    """The gateway's memory. Every method raises StoreError when the database cannot be used."""
 
     async def write(self, work: Callable[[Transaction], Result]) -> Result:
         """Do ``work``, on the store's own thread, as one step: all of it or nothing."""
@@ -116,18 +115,6 @@ class Store(Protocol):
 
     async def keys(self) -> list[VirtualKey]:
         """As Transaction.keys."""
-        ...
-
-    async def add_key(self, key: VirtualKey) -> VirtualKey:
-        """As Transaction.add_key."""
-        ...
-
-    async def change_key(self, key: VirtualKey) -> None:
-        """As Transaction.change_key."""
-        ...
-
-    async def revoke_key(self, name_or_id: str, now: float) -> VirtualKey:
-        """As Transaction.revoke_key."""
         ...
 
     async def touch_keys(self, used: Mapping[str, float]) -> None:
@@ -138,28 +125,8 @@ class Store(Protocol):
         """As Transaction.channels."""
         ...
 
-    async def add_channel(self, channel: StoredChannel, now: float) -> StoredChannel:
-        """As Transaction.add_channel."""
-        ...
-
-    async def update_channel(self, channel: StoredChannel, now: float) -> None:
-        """As Transaction.update_channel."""
-        ...
-
-    async def remove_channel(self, name_or_id: str) -> StoredChannel:
-        """As Transaction.remove_channel."""
-        ...
-
     async def settings(self) -> dict[str, Any]:
         """As Transaction.settings."""
-        ...
-
-    async def change_settings(self, changes: Mapping[str, Any]) -> None:
-        """As Transaction.change_settings."""
-        ...
-
-    async def take_over(self, batch: Batch, now: float) -> None:
-        """As Transaction.take_over."""
         ...
 
     async def audit(self, limit: int, before: int | None = None) -> list[AuditEntry]:

@@ -29,7 +29,7 @@ from dragoman.governance.record import (
     Transcript,
     TriedCandidate,
 )
-from dragoman.routing.fleet import Bench, CredentialState, LaneState
+from dragoman.routing.state import Bench, CredentialState, LaneState
 from dragoman.server.admin.documents import channel, key, records, settings
 from tests.server.admin.site import Site
 

@@ -60,6 +60,23 @@ class Question:
         """The right answer in the form that was asked for, as it would be sent."""
         return [frame.data for frame in self.frames()] if self.stream else [self.whole()]
 
+    def opening(self) -> list[bytes]:
+        """What a stream says before its content; nothing in some protocols, nor in a whole answer."""
+        frames = self.frames() if self.stream else []
+        return [frame.data for frame in frames if frame.kind == "head"]
+
+    def half_stream(self) -> list[bytes]:
+        """Half the events of a stream, the first content among them."""
+        frames = self.frames()
+        return [frame.data for frame in frames[: len(frames) // 2]]
+
+    def first_half(self) -> list[bytes]:
+        """Half of the right answer in the form that was asked for."""
+        if self.stream:
+            return self.half_stream()
+        whole = self.whole()
+        return [whole[: len(whole) // 2]]
+
 
 def understand(target: str, headers: Mapping[str, str], body: bytes) -> Question:
     """Read a request as its vendor would. Raises VendorError for what the vendor would refuse, and
@@ -123,9 +140,31 @@ class Peer:
         if data:
             await self.send(b"%x\r\n%s\r\n" % (len(data), data))
 
-    async def last_chunk(self) -> None:
-        """The clean end of a chunked body."""
+    async def chunks(self, pieces: list[bytes]) -> None:
+        """Some of a chunked body."""
+        for piece in pieces:
+            await self.chunk(piece)
+
+    async def finish(self, pieces: list[bytes]) -> None:
+        """The rest of a chunked body, and its clean end."""
+        await self.chunks(pieces)
         await self.send(b"0\r\n\r\n")
+
+    async def begin(self, question: Question) -> None:
+        """The head of a right answer, in chunks."""
+        await self.head(content_type=question.content_type, transfer_encoding="chunked")
+
+    async def begin_half(self, question: Question) -> None:
+        """Half a right answer that has, if it is a stream, reached the client."""
+        if question.stream:
+            await self.begin(question)
+            await self.chunks(question.first_half())
+            await self.content_arrived()
+        else:
+            await self.head(
+                content_type=question.content_type, content_length=len(question.whole())
+            )
+            await self.send(b"".join(question.first_half()))
 
     async def content_arrived(self) -> None:
         """Wait until the client has got the beginning of the answer."""

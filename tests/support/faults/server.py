@@ -14,9 +14,10 @@ import threading
 from collections import Counter, defaultdict
 from types import TracebackType
 
-from tests.support.faults.behaviours import BEHAVIOURS, refuse
+from tests.support.faults.behaviours import BEHAVIOURS
 from tests.support.faults.doors import DOORS, LOOPBACK, Door
 from tests.support.faults.exchange import Peer, has_key, understand
+from tests.support.faults.refusals import refuse
 from tests.support.standin.script import VendorError
 
 START_SECONDS = 10.0

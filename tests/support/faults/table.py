@@ -88,6 +88,7 @@ FAULTS: tuple[Fault, ...] = (
     _before("gzip-broken", "gzip that is none"),
     _before("oversize", "body over 32 MiB"),
     _before("gzip-bomb", "gzip bomb"),
+    _before("headers-flood", "headers over 256 KiB"),
     _before("reset-before", "reset before headers"),
     _before("closed-before", "closed before headers"),
     _before("cut-before", "cut before content"),
@@ -103,6 +104,7 @@ FAULTS: tuple[Fault, ...] = (
     _before("http10", "HTTP/1.0, ended by close", ANSWERED),
     _before("gzip", "gzip", ANSWERED),
     _before("brotli", "brotli", ANSWERED),
+    _before("early-hints", "interim answers (100, 103)", ANSWERED),
     _before("keep-alives", "keep-alives before the answer", ANSWERED),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}

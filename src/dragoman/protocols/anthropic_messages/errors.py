@@ -22,6 +22,7 @@ from dragoman.canonical.errors import (
 )
 from dragoman.canonical.parts import Json
 from dragoman.protocols.anthropic_messages.blocks import JSON
+from dragoman.protocols.wire_json import loading_seconds
 from dragoman.wire.http import HttpReply, retry_after_seconds
 from dragoman.wire.sse import write_event
 
@@ -114,7 +115,10 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Gatewa
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         document = None
-    return error_from_body(document, status, retry_after_seconds(headers, now=0.0))
+    retry_after = retry_after_seconds(headers, now=0.0)
+    if retry_after is None:
+        retry_after = loading_seconds(document)
+    return error_from_body(document, status, retry_after)
 
 
 def error_from_body(

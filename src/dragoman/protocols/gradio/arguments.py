@@ -12,7 +12,7 @@ from dragoman.canonical.notes import Note, Notes
 from dragoman.canonical.parts import Json
 from dragoman.protocols.gradio.flags import fit, roles_by_flags
 from dragoman.protocols.gradio.history import as_history, transcript
-from dragoman.protocols.gradio.roles import is_multimodal, roles_of
+from dragoman.protocols.gradio.roles import roles_of
 from dragoman.protocols.gradio.site import Door, Slot
 from dragoman.protocols.gradio.types import File, Question
 
@@ -162,12 +162,12 @@ class _Arranger:
         if message is None:
             return
         text = f"{prefix}\n{text}" if prefix else text
-        self._put("message", {"text": text, "files": holes} if is_multimodal(message) else text)
+        self._put("message", {"text": text, "files": holes} if message.multimodal else text)
 
     def _hole(self, file: File) -> Hole | None:
         """The place of a file in the message; None if it went elsewhere or nowhere."""
         message = self._slot("message")
-        if message is not None and is_multimodal(message):
+        if message is not None and message.multimodal:
             self._files.append(file)
             return Hole(len(self._files) - 1)
         role = next((r for r in (file.kind, "document") if r in _FILE_ROLES and r in self._own), "")
@@ -208,7 +208,7 @@ def _default(slot: Slot) -> Json:
     """What a browser would send for an argument that nobody has touched."""
     if slot.has_default:
         return slot.default
-    if is_multimodal(slot):
+    if slot.multimodal:
         return {"text": "", "files": []}
     return _EMPTY.get(slot.component, "" if slot.component == "textbox" else None)
 
@@ -254,4 +254,3 @@ def _choices(slot: Slot) -> list[Json]:
     if not isinstance(choices, list):
         return []
     return [one[1] if isinstance(one, list) and len(one) == 2 else one for one in choices]
-

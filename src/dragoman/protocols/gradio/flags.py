@@ -17,7 +17,7 @@ way that says nothing. So wrong flags are an error that tells which are right.
 from __future__ import annotations
 
 from dragoman.canonical.errors import UpstreamMisconfigured
-from dragoman.protocols.gradio.roles import is_multimodal, is_text
+from dragoman.protocols.gradio.roles import is_text
 from dragoman.protocols.gradio.site import Door
 
 # Digit → (the user's words, the system's or "", whether the first is an object with files).
@@ -72,7 +72,7 @@ def fit(door: Door, flags: str) -> bool:
     slots = {slot.key: slot for slot in door.slots if not slot.hidden}
     if message not in slots or (system and system not in slots):
         return False
-    kind_fits = is_multimodal(slots[message]) if multimodal else is_text(slots[message])
+    kind_fits = slots[message].multimodal if multimodal else is_text(slots[message])
     return kind_fits and all(name in slots for name in _SECOND[flags[1]].values())
 
 

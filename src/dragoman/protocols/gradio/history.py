@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from dragoman.canonical.parts import Json
 from dragoman.protocols.gradio.roles import is_text
 from dragoman.protocols.gradio.site import Slot
@@ -35,7 +33,7 @@ def as_history(turns: Sequence[Turn], slot: Slot, system: str = "") -> Json:
 
 def _takes_pairs(slot: Slot) -> bool:
     """Until version 5 a chatbot's history was a list of [user, assistant]."""
-    return slot.component == "chatbot" and '"role"' not in msgspec.json.encode(slot.schema).decode()
+    return slot.component == "chatbot" and not slot.messages
 
 
 def _pairs(turns: Sequence[Turn], system: str) -> list[Json]:

@@ -75,8 +75,11 @@ _MESSAGE = (
     "instruction",
 )
 _FILES = {"image": "image", "audio": "audio", "video": "video", "file": "document"}
-_TEXT_RESULTS = frozenset("textbox markdown json chatbot html code label text".split())
+_TEXT_RESULTS = frozenset(
+    {"textbox", "markdown", "json", "chatbot", "html", "code", "label", "text"}
+)
 _NUMBERS = frozenset({"slider", "number"})
+_CHOSEN_NOT_WRITTEN = frozenset({"dropdown", "radio", "chatbot", "checkbox", *_FILES})
 _TEXTS = frozenset({"textbox", "text", "textarea", "code", "markdown"})
 
 
@@ -94,7 +97,7 @@ def roles_of(door: Door) -> dict[str, int]:
     for index, slot in slots.items():
         if slot.component == "chatbot":
             found.setdefault("history", index)
-        if is_multimodal(slot):
+        if slot.multimodal:
             found.setdefault("message", index)
         if slot.component in _FILES:
             found.setdefault(_FILES[slot.component], index)
@@ -124,29 +127,16 @@ def is_chat(door: Door, roles: Roles) -> bool:
     )
 
 
-def is_multimodal(slot: Slot) -> bool:
-    """Whether the argument is an object of text and files."""
-    if slot.component == "multimodaltextbox":
-        return True
-    properties = slot.schema.get("properties") if isinstance(slot.schema, dict) else None
-    return isinstance(properties, dict) and {"text", "files"} <= properties.keys()
-
-
 def is_text(slot: Slot) -> bool:
     """Whether the argument is plain text."""
-    if is_multimodal(slot):
+    if slot.multimodal or slot.component in _CHOSEN_NOT_WRITTEN:
         return False
-    return slot.component in _TEXTS or _type(slot) == "string"
+    return slot.component in _TEXTS or slot.type == "string"
 
 
 def is_number(slot: Slot) -> bool:
     """Whether the argument is a number."""
-    return slot.component in _NUMBERS or _type(slot) in ("number", "integer")
-
-
-def _type(slot: Slot) -> str:
-    kind = slot.schema.get("type") if isinstance(slot.schema, dict) else None
-    return kind if isinstance(kind, str) else ""
+    return slot.component in _NUMBERS or slot.type in ("number", "integer")
 
 
 def _named(slots: Mapping[int, Slot], words: Iterable[str]) -> int | None:

@@ -28,9 +28,12 @@ _TOO_OLD = frozenset({"", "ws", "sse"})
 _QUEUE = frozenset({"sse_v1", "sse_v2", "sse_v2.1", "sse_v3"})
 _FIRST_WITH_CANCEL = (4, 37)  # before it, /reset does the same
 
+_PROPS = ("minimum", "maximum", "step", "precision", "choices")
+_MOST_DOORS = 100
 # Components that hold no argument of their own (gradio_client before 4.30; later "skip_api").
 _HIDDEN = frozenset(
-    "state row column tabs tab tabitem box form accordion group interpretation dataset".split()
+    {"state", "row", "column", "tabs", "tab", "tabitem", "box", "form", "accordion", "group"}
+    | {"interpretation", "dataset"}
 )
 
 
@@ -38,14 +41,17 @@ class Slot(msgspec.Struct, kw_only=True, frozen=True):
     """One place in a call's list of arguments.
 
     ``hidden`` ones belong to the server and are sent as null. ``key`` is the argument's name (or its
-    label, made a name), ``schema`` its JSON schema, ``props`` what the component was built with.
+    label, made a name), ``type`` its JSON type, ``props`` what the component was built with.
+    ``multimodal``: an object of text and files; ``messages``: a history of messages, not of pairs.
     """
 
     hidden: bool = False
     key: str = ""
     label: str = ""
     component: str = ""
-    schema: Json = None
+    type: str = ""
+    multimodal: bool = False
+    messages: bool = False
     has_default: bool = False
     default: Json = None
     props: dict[str, Json] = {}
@@ -124,7 +130,7 @@ def read_site(config: Config, info_body: bytes) -> Site:
         prefix=(config.api_prefix or "").rstrip("/"),
         queued=config.protocol in _QUEUE,
         cancel="/cancel" if _numbers(config.version) >= _FIRST_WITH_CANCEL else "/reset",
-        doors=tuple(doors),
+        doors=tuple(doors[:_MOST_DOORS]),
     )
 
 
@@ -154,6 +160,7 @@ def _slots(
 
 def _slot(parameter: Parameter, component: Component) -> Slot:
     props = component.props or {}
+    schema = parameter.type if isinstance(parameter.type, dict) else {}
     has_default, default = parameter.parameter_has_default, parameter.parameter_default
     if parameter.parameter_name is None:  # an old version: what a browser would show
         default = props.get("value")
@@ -163,15 +170,19 @@ def _slot(parameter: Parameter, component: Component) -> Slot:
         key=as_key(parameter.parameter_name or label),
         label=label,
         component=parameter.component.lower(),
-        schema=parameter.type,
+        type=kind if isinstance(kind := schema.get("type"), str) else "",
+        multimodal=_is_multimodal(parameter, schema),
+        messages=b'"role"' in msgspec.json.encode(schema),
         has_default=has_default,
         default=default,
-        props={
-            name: props[name]
-            for name in ("minimum", "maximum", "step", "precision", "choices", "file_count")
-            if name in props
-        },
+        props={name: props[name] for name in _PROPS if name in props},
     )
+
+
+def _is_multimodal(parameter: Parameter, schema: dict[str, Json]) -> bool:
+    properties = schema.get("properties")
+    shaped = isinstance(properties, dict) and {"text", "files"} <= properties.keys()
+    return shaped or parameter.component.lower() == "multimodaltextbox"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

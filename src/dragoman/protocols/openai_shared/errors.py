@@ -22,6 +22,7 @@ from dragoman.canonical.errors import (
     UpstreamRejected,
     from_upstream_status,
 )
+from dragoman.protocols.wire_json import loading_seconds
 from dragoman.wire.http import HttpReply, retry_after_seconds
 
 MAX_MESSAGE = 500
@@ -47,7 +48,11 @@ _CREDENTIAL_CODES = frozenset(
         "API_KEY_INVALID",
     }
 )
-_MODEL_CODES = frozenset({"model_not_found", "model_not_exist", "deployment_not_found"})
+_MODEL_CODES = frozenset(
+    {"model_not_found", "model_not_exist", "model_not_supported", "deployment_not_found"}
+)
+_NO_MODEL = re.compile(r"model not supported by provider\b", re.IGNORECASE)
+"""What the Hugging Face router says, as a plain 400, of a model that the host named with it lacks."""
 
 _STATUS_OF_CODE = {
     "rate_limit_exceeded": 429,
@@ -122,6 +127,8 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Gatewa
     retry_after = retry_after_seconds(headers, now=0.0)
     if retry_after is not None and not math.isfinite(retry_after):
         retry_after = None
+    if retry_after is None:
+        retry_after = loading_seconds(value)
     return _choose(status, message, code, param, retry_after)
 
 
@@ -152,7 +159,7 @@ def _choose(
     message = message or f"The upstream answered with HTTP status {status}."
     if code in _CREDENTIAL_CODES or status in (401, 402, 403):
         return UpstreamRefusedCredential(message, upstream_status=status)
-    if code in _MODEL_CODES:
+    if code in _MODEL_CODES or (status == 400 and _NO_MODEL.match(message)):
         return UpstreamModelMissing(message, upstream_status=status, param=param)
     error = from_upstream_status(status, message, code=code, retry_after=retry_after)
     if isinstance(error, UpstreamRejected):

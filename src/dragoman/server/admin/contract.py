@@ -59,8 +59,9 @@ class Administration(Interface):
     """Every method may raise Storage."""
 
     async def channels(self) -> list[Document]:
-        """Every channel in force: its fields, and ``source`` (``database``, ``file``,
-        ``environment``), ``editable``, ``protocols`` (name → base URL), ``has_api_key``."""
+        """Every channel in force: its fields, and ``source`` (``database``, ``file``, ``environment``
+        or, of the demonstration, ``demo``), ``editable``, ``has_api_key``. ``protocols`` is what it
+        speaks (name → base URL), whether written down or the provider's usual."""
         ...
 
     async def channel(self, channel_id: int) -> Document:
@@ -74,12 +75,15 @@ class Administration(Interface):
     async def change_channel(
         self, channel_id: int, changes: Mapping[str, Any], actor: Actor
     ) -> Document:
-        """Change the given fields; null resets one to its default, MASK leaves a secret as it is.
-        Raises NoSuchEntry, NotEditable, ChangeRefused, NameIsTaken."""
+        """Change the given fields; null resets one to its default, MASK leaves a secret as it is. In
+        ``api_keys`` it keeps the one of its place, and null takes the one of its place out. A field
+        that comes back as ``channel`` shows it stays. Keys that are limited to the channel follow its
+        new name. Raises NoSuchEntry, NotEditable, ChangeRefused, NameIsTaken."""
         ...
 
     async def remove_channel(self, channel_id: int, actor: Actor) -> None:
-        """Raises NoSuchEntry, NotEditable."""
+        """Raises NoSuchEntry, NotEditable, and ChangeRefused if a token of the configuration file is
+        limited to it."""
         ...
 
     async def keys(self) -> list[Document]:
@@ -99,7 +103,8 @@ class Administration(Interface):
         ...
 
     async def revoke_key(self, key_id: str, actor: Actor) -> None:
-        """End a key for good. Raises NoSuchEntry, NotEditable."""
+        """End a key for good; a token of the configuration file is taken out of it. Raises NoSuchEntry,
+        NotEditable."""
         ...
 
     async def settings(self) -> Document:
@@ -109,8 +114,8 @@ class Administration(Interface):
         ...
 
     async def change_settings(self, changes: Mapping[str, Any], actor: Actor) -> Document:
-        """Change settings; null resets one. Raises ChangeRefused, NotEditable for a setting that the
-        environment or a flag fixes."""
+        """Change settings; null resets one, and what comes back as shown stays. Raises ChangeRefused,
+        NotEditable for a setting that the environment or a flag fixes."""
         ...
 
     async def audit(self, limit: int, before: int | None) -> list[Document]:

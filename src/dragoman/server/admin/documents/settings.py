@@ -39,7 +39,7 @@ class SettingValues(Given):
     )
     auto_start: bool = Field(False, description="Whether the desktop program starts with Windows.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="How much is logged. A change waits for a restart."
+        "info", description="How much is logged."
     )
     default_timeout: float = Field(
         120.0, gt=0, le=86_400, description="Seconds, for channels that set no `timeout`."

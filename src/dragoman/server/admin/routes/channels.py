@@ -126,7 +126,7 @@ async def _try(
         result = await probe_channel(
             channel,
             pipeline.protocols[channel.endpoints[0].protocol],
-            pipeline.transport,
+            pipeline.openings,
             model=model,
             profile_of=pipeline.profile_of,
             credential=credential.secret,
