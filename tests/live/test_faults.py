@@ -170,7 +170,7 @@ def result(
     channels = {ids[cell.model]}
     assert settles(lambda: in_flight(fault_gateway, channels) == 0), "a place was not given back"
     assert faulty.visits_elsewhere == visits, "a redirect was followed"
-    assert faulty.complaints == []
+    assert faulty.complaints() == []
     healthy = f"healthy.{cell.client}"
     path, body = path_of(cell.client, healthy), request_body(cell.client, healthy)
     assert ask(fault_gateway, "POST", path, body).status == 200, "the next request fails"

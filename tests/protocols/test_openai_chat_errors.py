@@ -28,6 +28,7 @@ from dragoman.canonical.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from dragoman.protocols.anthropic_messages import PROTOCOL as ANTHROPIC
 from dragoman.protocols.openai_chat import PROTOCOL
 from tests.protocols.strategies import json_values
 
@@ -152,3 +153,36 @@ def test_a_refused_key_is_not_quoted() -> None:
 def test_any_body_is_read(status: int, body: Any) -> None:
     for shape in (body, {"error": body}, {"error": {"message": body, "code": body}}, [body]):
         assert decoded(status, shape).message
+
+
+@pytest.mark.row("S3-33")
+@pytest.mark.parametrize(
+    ("body", "headers", "seconds"),
+    [
+        ({"error": "Model x is currently loading", "estimated_time": 20.0}, {}, 20.0),
+        ({"error": "loading", "estimated_time": 20.0}, {"retry-after": "5"}, 5.0),
+        ({"error": "loading", "estimated_time": -1}, {}, None),
+        ({"error": "loading", "estimated_time": True}, {}, None),
+        ({"error": "loading", "estimated_time": "soon"}, {}, None),
+        ({"error": "loading", "estimated_time": 1e300}, {}, None),
+        ({"error": "down"}, {}, None),
+    ],
+)
+def test_a_model_that_is_loading(body: Any, headers: dict[str, str], seconds: float | None) -> None:
+    for protocol in (PROTOCOL, ANTHROPIC):
+        error = protocol.decode_error(503, headers, json.dumps(body).encode())
+        assert isinstance(error, UpstreamOverloaded)
+        assert (error.retry_after, error.message) == (seconds, body["error"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "Not supported by any provider.", "code": "model_not_supported"}},
+        {"error": "Model not supported by provider together"},
+    ],
+)
+def test_the_hugging_face_router_lacks_a_model(body: Any) -> None:
+    error = PROTOCOL.decode_error(400, {}, json.dumps(body).encode())
+    assert isinstance(error, UpstreamModelMissing)
+    assert error.status == 404

@@ -212,7 +212,8 @@ class Dispatcher:
 def _is_stale(journey: Journey) -> bool:
     """Whether the last attempt met a closed connection, for the first time in this request."""
     codes = [attempt.error and attempt.error.code for attempt in journey.attempts]
-    return codes[-1] == DISCONNECTED and codes.count(DISCONNECTED) == 1
+    first = codes[-1] == DISCONNECTED and codes.count(DISCONNECTED) == 1
+    return first and not journey.committed
 
 
 class _Waiter:

@@ -9,6 +9,8 @@ from dragoman.routing.affinity import Place
 from dragoman.routing.channel import Channel, Endpoint
 from dragoman.routing.plan import Plan, Slot
 
+MOST_NAME = 300
+MOST_ERROR = 2_000
 _MOST_SHOWN = 20
 
 
@@ -50,11 +52,11 @@ class Attempt:
             channel=self.channel.name,
             credential=self.slot.credential.number,
             protocol=self.endpoint.protocol,
-            model=self.upstream_model,
+            model=short(self.upstream_model),
             began_ms=_milliseconds(self.slot.began - started),
             ended_ms=_milliseconds(self.ended - started),
             status=status,
-            error=None if error is None else error.message,
+            error=None if error is None else short(error.message, MOST_ERROR),
             code=None if error is None else error.code,
             verdict=self.verdict,
         )
@@ -106,7 +108,7 @@ class Journey:
         last = self.attempts[-1]
         return {
             "dragoman-channel": header_text(last.channel.name),
-            "dragoman-model": header_text(last.upstream_model),
+            "dragoman-model": header_text(short(last.upstream_model)),
         }
 
     def tried(self) -> tuple[TriedCandidate, ...]:
@@ -121,6 +123,11 @@ class Journey:
             SkippedCandidate(channel_id=channel.id, channel=channel.name, reason=reason)
             for channel, reason in self.plan.passed_over()[:_MOST_SHOWN]
         )
+
+
+def short(text: str, most: int = MOST_NAME) -> str:
+    """Clients and upstreams choose these texts: neither the log nor a header may grow with them."""
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def header_text(text: str) -> str:

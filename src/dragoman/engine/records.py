@@ -5,16 +5,13 @@ from __future__ import annotations
 from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.notes import Note
 from dragoman.canonical.usage import Usage
-from dragoman.engine.journey import Journey
+from dragoman.engine.journey import MOST_ERROR, Journey, short
 from dragoman.governance.principal import Principal
 from dragoman.governance.record import RequestRecord, Transcript
 
 CLIENT_LEFT = 499
 """The status nginx logs for a client that closed the connection; nobody receives it."""
 
-
-MOST_NAME = 300
-MOST_ERROR = 2_000
 MOST_TRANSCRIPT = 256 * 1024
 """Bytes of a prompt that are kept; the answer is cut where it is sent (``server.answer``)."""
 
@@ -70,17 +67,17 @@ class Trace:
             started_at=unix_now - seconds,
             operation=self.operation,
             protocol=journey.protocol,
-            model=_short(self.model),
+            model=short(self.model),
             stream=self.stream,
             key_id=principal.key_id,
             key_name=principal.name,
             status=CLIENT_LEFT if left else status,
             outcome=_outcome(told, committed=journey.committed, left=left, status=status),
-            error=None if told is None else _short(told.message, MOST_ERROR),
+            error=None if told is None else short(told.message, MOST_ERROR),
             code=None if told is None else told.code,
             channel_id=None if last is None else last.channel.id,
             channel=None if last is None else last.channel.name,
-            response_model=_short(self.response_model),
+            response_model=short(self.response_model),
             queued_ms=round(journey.queued * 1000, 3),
             first_content_ms=None if first is None else round((first - journey.started) * 1000, 3),
             duration_ms=round(seconds * 1000, 3),
@@ -102,8 +99,3 @@ def _outcome(told: GatewayError | None, *, committed: bool, left: bool, status: 
     if told is not None and committed:
         return "broken"
     return "error" if told is not None or status >= 400 else "ok"
-
-
-def _short(text: str, most: int = MOST_NAME) -> str:
-    """Clients and upstreams choose these texts; the log must not grow with them."""
-    return text if len(text) <= most else text[:most] + "…"

@@ -4,6 +4,9 @@ aiohttp was chosen by measurement (``docs/performance.md``) and because it close
 cleanly when the task that waits for it is cancelled. Redirects are never followed (a provider's key
 must not travel on) and the environment's proxy variables are ignored.
 
+Guarded requests (``HttpRequest.guarded``) have connections of their own, each of whose sockets is judged
+by the ``Guard`` right before it is connected (``docs/decisions/0009``).
+
 A proxy is used for whatever is sent with it, loopback upstreams included: there is no list of
 exceptions, and no way back to a direct connection if it fails. Only ``demo:`` channels, which never
 leave the process, have none.
@@ -16,7 +19,7 @@ import errno
 import functools
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -29,6 +32,7 @@ from dragoman.canonical.errors import (
 )
 from dragoman.canonical.secret import Secret
 from dragoman.engine import local, proxies
+from dragoman.engine.guard import AddressRefused, Guard, Lookup, refused
 from dragoman.engine.proxies import Proxy, Way, Ways
 from dragoman.engine.reply import Deadlines, Exchange, UpstreamReply
 from dragoman.routing.verdict import DISCONNECTED
@@ -151,7 +155,8 @@ class ProxiedExchange(NetworkExchange):
 
 
 class Transport:
-    """The connection pools, shared by all requests."""
+    """The connection pools, shared by all requests. ``guard`` judges the addresses of guarded requests,
+    and may be replaced at any time; ``lookup`` resolves their names."""
 
     def __init__(
         self,
@@ -163,16 +168,24 @@ class Transport:
         """``connect_timeout`` (seconds) is for everything until the request can be sent: name, TCP,
         proxy, TLS. ``tls`` replaces the system's certificate store (tests, private authorities).
         What is held for a proxy is closed when it has been idle for ``proxy_idle`` seconds."""
+        self.guard = Guard()
+        self.lookup = Lookup()
         self._connect_timeout = connect_timeout
         self._tls = tls
         self._system_tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._guarded_session: aiohttp.ClientSession | None = None
         self._ways = Ways(self._open_proxied_session, proxy_idle)
 
     def exchange(
         self, request: HttpRequest, deadlines: Deadlines, proxy: Secret | None = None
     ) -> Exchange:
-        """Prepare one request; ``async with`` it to send it and get the reply."""
+        """Prepare one request; ``async with`` it to send it and get the reply. Raises
+        UpstreamUnreachable if it is guarded and must not be sent."""
+        if request.guarded:
+            request, judged = self.guard.inspect(request, proxied=proxy is not None)
+            if judged:
+                return NetworkExchange(self._open_guarded_session(), request, deadlines)
         if request.url.startswith(local.SCHEME):
             return local.LocalExchange(request, deadlines)
         if proxy is not None:
@@ -182,15 +195,29 @@ class Transport:
     async def close(self) -> None:
         """Close every connection."""
         await self._ways.close()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._session, self._guarded_session):
+            if session is not None:
+                await session.close()
+        self._session = self._guarded_session = None
+        await self.lookup.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         # Made on first use, because aiohttp wants a running loop.
         if self._session is None:
             self._session = self._session_over(_Connector(**self._tcp_options()))
         return self._session
+
+    def _open_guarded_session(self) -> aiohttp.ClientSession:
+        if self._guarded_session is None:
+            connector = _Connector(
+                socket_factory=lambda *target: self.guard.open_socket(
+                    *target
+                ),  # whichever it is then
+                resolver=cast(aiohttp.abc.AbstractResolver, self.lookup),
+                **self._tcp_options(),
+            )
+            self._guarded_session = self._session_over(connector)
+        return self._guarded_session
 
     def _open_proxied_session(self, proxy: Proxy) -> aiohttp.ClientSession:
         if proxy.is_socks:
@@ -225,7 +252,7 @@ class Transport:
 
 
 class _Connection(ResponseHandler):
-    """Closes at once when told to.
+    """Closes at once when told to, and tells everybody of what is not HTTP.
 
     aiohttp would send what it still holds of the request, then await the upstream's goodbye in TLS,
     which one that is busy generating need not say for 30 seconds.
@@ -233,6 +260,14 @@ class _Connection(ResponseHandler):
 
     def close(self) -> None:
         self.abort()
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """Tell the reader of a body, too, that what came was no valid HTTP: aiohttp 3.14 tells only
+        whoever waits for headers, and the reader would wait until its deadline."""
+        body = self._payload
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError("not valid HTTP"))
+        super().set_exception(exc, *cause)
 
 
 def _connections(loop: asyncio.AbstractEventLoop) -> functools.partial[ResponseHandler]:
@@ -310,6 +345,8 @@ def _unreachable(error: Exception) -> UpstreamError:
     match error:
         case aiohttp.ClientConnectorDNSError():
             return UpstreamUnreachable("The upstream's host name is unknown (DNS).")
+        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
+            return refused()
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return UpstreamUnreachable(_TLS_FAILED)
         case aiohttp.ServerTimeoutError():

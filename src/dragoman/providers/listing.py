@@ -62,10 +62,10 @@ def read_page(body: bytes) -> Page:
 
 def _following(document: dict[str, Any]) -> str:
     token = document.get("nextPageToken")
-    if isinstance(token, str) and len(token) < _MAX_TOKEN:
+    if isinstance(token, str) and 0 < len(token) < _MAX_TOKEN:
         return f"pageToken={quote(token, safe='')}"
     last = document.get("last_id")
-    if document.get("has_more") is True and isinstance(last, str) and len(last) <= _MAX_NAME:
+    if document.get("has_more") is True and isinstance(last, str) and 0 < len(last) <= _MAX_NAME:
         return f"after_id={quote(last, safe='')}"
     return ""
 

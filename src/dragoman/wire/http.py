@@ -13,12 +13,18 @@ Headers = list[tuple[str, str]]
 
 
 class HttpRequest(msgspec.Struct, kw_only=True):
-    """One request to an upstream. ``url`` is absolute."""
+    """One request to an upstream. ``url`` is absolute.
+
+    ``guarded``: a client or a remote page has named the host. Such a request goes to public addresses
+    only, or where the operator allows it (``engine.guard``), and carries no header that could hold a
+    credential.
+    """
 
     method: str
     url: str
     headers: dict[str, str]
     body: bytes = b""
+    guarded: bool = False
 
 
 class HttpReply(msgspec.Struct, kw_only=True):

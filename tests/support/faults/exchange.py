@@ -19,6 +19,8 @@ from tests.support.standin.script import Turn, VendorError, perform
 from tests.support.upstream import KEY
 
 RELEASE_SECONDS = 10.0
+PATIENCE_SECONDS = 15.0
+"""No deadline that is tested here is half as long."""
 
 _VENDORS: dict[str, ModuleType] = {
     "/v1/chat/completions": openai_chat,
@@ -172,9 +174,10 @@ class Peer:
             await self._released.wait()
 
     async def silence(self) -> None:
-        """Say nothing until the gateway gives up."""
+        """Say nothing until the gateway gives up. Raises TimeoutError if it never does."""
         self.ended = True
-        await self._reader.read()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._reader.read()
 
     def close(self) -> None:
         """End the connection in good order."""

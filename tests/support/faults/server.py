@@ -33,8 +33,7 @@ class FaultServer:
         self.url = ""
         self.visits_elsewhere = 0
         """Connections to the server that redirects point to."""
-        self.complaints: list[str] = []
-        """What was wrong with requests, or with the server itself; empty if all is well."""
+        self._complaints: list[str] = []
         self._asked: Counter[str] = Counter()
         self._busy: Counter[str] = Counter()
         self._released: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -67,6 +66,11 @@ class FaultServer:
     def busy(self, model: str) -> int:
         """How many of them still go on."""
         return self._busy[model]
+
+    def complaints(self) -> list[str]:
+        """What was wrong with requests, or with the server itself, since this was last asked."""
+        told, self._complaints = self._complaints, []
+        return told
 
     def release(self, model: str) -> None:
         """The client has got the beginning of the answer: what breaks after content may break."""
@@ -114,8 +118,10 @@ class FaultServer:
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the gateway went away, as it may
+        except TimeoutError:
+            self._complaints.append("the gateway waited too long, or kept the client waiting")
         except Exception as error:  # noqa: BLE001 - a test must see it, whatever it is
-            self.complaints.append(repr(error))
+            self._complaints.append(repr(error))
         finally:
             writer.close()
 
@@ -129,10 +135,10 @@ class FaultServer:
         try:
             question = understand(first.split(" ")[1], headers, body)
         except VendorError as error:
-            self.complaints.append(f"{first}: {error.message}")
+            self._complaints.append(f"{first}: {error.message}")
             return False
         if not has_key(headers):
-            self.complaints.append(f"{first}: the key is missing")
+            self._complaints.append(f"{first}: the key is missing")
         model = question.model
         self._asked[model] += 1
         self._busy[model] += 1

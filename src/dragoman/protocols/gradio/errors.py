@@ -37,7 +37,7 @@ _QUOTA = re.compile(
     re.IGNORECASE,
 )
 _BUSY = re.compile(
-    r"No GPU was available|queue timeout|queue is full|queue is stopped|server stopped"
+    r"No GPU was available|queue timeout|queue (is )?full|queue is stopped|server stopped"
     r"|expired ZeroGPU proxy token|is (currently )?(paused|sleeping|loading|building)|overloaded",
     re.IGNORECASE,
 )
@@ -54,7 +54,7 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Upstre
     retry_after = retry_after_seconds(headers, now=0.0)
     message = _said(body)
     if status == 503:
-        message = message or "The Gradio app is not running or its queue is full."
+        message = message or "The Gradio app is not running or its queue (is )?full."
         return UpstreamOverloaded(message, upstream_status=status, retry_after=retry_after)
     message = message or f"The Gradio server answered with HTTP status {status}."
     if status == 429:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-_DETAILS = re.compile(r"<details\b[^>]*>", re.IGNORECASE)
-_SUMMARY = re.compile(r"\s*<summary\b[^>]*>(.*?)</summary>", re.IGNORECASE | re.DOTALL)
-_EDGE = re.compile(r"<(/?)details\b[^>]*>", re.IGNORECASE)
+_DETAILS = re.compile(r"<details\b[^<>]*>", re.IGNORECASE)
+_SUMMARY = re.compile(r"\s*<summary\b[^<>]*>(.*?)</summary>", re.IGNORECASE | re.DOTALL)
+_EDGE = re.compile(r"<(/?)details\b[^<>]*>", re.IGNORECASE)
 _THINK = re.compile(r"\s*<(think|thinking|thought)>", re.IGNORECASE)
 _OF_THOUGHT = re.compile(r"think|thought|reason|analysis|思考|推理", re.IGNORECASE)
 _CURSOR = "▌▍▎▏▐█▉▊▋"  # apps draw one where the text goes on
@@ -29,10 +29,17 @@ def split_thoughts(text: str, *, final: bool) -> list[Piece]:
     """``text`` in pieces, in order. Only a first block counts, and only one that opens the answer or
     says of itself that it holds thoughts: later ones are the answer's own. What stands before it is
     text."""
-    if not final:
-        text = text.rstrip(_CURSOR)
-        if not text.strip():
-            return []  # what opens a block may follow
+    if final:
+        return _split(text, final=True)
+    pieces = _split(text.rstrip(_CURSOR), final=False)
+    match pieces:
+        case [(False, text)] if not text.strip():
+            return []  # blanks may yet turn out to stand before a block
+        case _:
+            return pieces
+
+
+def _split(text: str, *, final: bool) -> list[Piece]:
     if "<" not in text:
         return [(False, text)]
     if (tag := _THINK.match(text)) is not None:
