@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -201,6 +203,14 @@ class Ways(Generic[_Session]):
 
     def _close(self, url: Secret) -> None:
         spawn(self._ways.pop(url).session.close(), "close the way through a proxy")
+
+
+@functools.cache
+def system_tls() -> ssl.SSLContext:
+    """TLS with the system's certificates, for connections that aiohttp does not make itself."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 async def connect_through_socks(proxy: Proxy, host: str, port: int) -> socket.socket:

@@ -155,8 +155,7 @@ class ProxiedExchange(NetworkExchange):
 
 
 class Transport:
-    """The connection pools, shared by all requests. ``guard`` judges the addresses of guarded requests,
-    and may be replaced at any time; ``lookup`` resolves their names."""
+    """The connection pools, shared by all requests. ``guard`` may be replaced at any time."""
 
     def __init__(
         self,
@@ -172,7 +171,6 @@ class Transport:
         self.lookup = Lookup()
         self._connect_timeout = connect_timeout
         self._tls = tls
-        self._system_tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
         self._guarded_session: aiohttp.ClientSession | None = None
         self._ways = Ways(self._open_proxied_session, proxy_idle)
@@ -210,9 +208,7 @@ class Transport:
     def _open_guarded_session(self) -> aiohttp.ClientSession:
         if self._guarded_session is None:
             connector = _Connector(
-                socket_factory=lambda *target: self.guard.open_socket(
-                    *target
-                ),  # whichever it is then
+                socket_factory=lambda to: self.guard.open_socket(to),  # noqa: PLW0108 - the one of then
                 resolver=cast(aiohttp.abc.AbstractResolver, self.lookup),
                 **self._tcp_options(),
             )
@@ -221,7 +217,7 @@ class Transport:
 
     def _open_proxied_session(self, proxy: Proxy) -> aiohttp.ClientSession:
         if proxy.is_socks:
-            return self._session_over(_SocksConnector(proxy, self._tls_through_socks()))
+            return self._session_over(_SocksConnector(proxy, self._tls or proxies.system_tls()))
         return self._session_over(_HttpProxyConnector(proxy, **self._tcp_options()))
 
     def _tcp_options(self) -> dict[str, Any]:
@@ -230,14 +226,6 @@ class Transport:
             "keepalive_timeout": _KEEP_ALIVE_SECONDS,
             "ssl": self._tls if self._tls is not None else True,
         }
-
-    def _tls_through_socks(self) -> ssl.SSLContext:
-        if self._tls is not None:
-            return self._tls
-        if self._system_tls is None:
-            self._system_tls = ssl.create_default_context()
-            self._system_tls.set_alpn_protocols(["http/1.1"])
-        return self._system_tls
 
     def _session_over(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

@@ -26,18 +26,30 @@ class _Bench(NamedTuple):
     stated: bool
 
 
+class _Refusals(NamedTuple):
+    times: int
+    last: float
+    before: float
+    """When the one before the last was."""
+
+
+_NEVER = _Refusals(0, -math.inf, -math.inf)
+
+
 class Cooldowns:
     """The benches of one credential. All times are monotonic seconds.
 
     A bench whose length the upstream stated holds to its end. One that was guessed ends early when a
-    request that began after it is answered all the same; what began before it proves nothing.
+    request that began after it is answered all the same; what began before it proves nothing. What
+    began after the one before proves that that was long enough, so that nothing need be doubled: the
+    upstream takes some requests at once, and refuses the rest.
     """
 
     __slots__ = ("_benches", "_refusals")
 
     def __init__(self) -> None:
         self._benches: dict[str, _Bench] = {}
-        self._refusals: dict[str, tuple[int, float]] = {}  # how many, and when the last one was
+        self._refusals: dict[str, _Refusals] = {}
 
     def bench(
         self, model: str, seconds: float, now: float, reason: str, *, stated: bool = False
@@ -59,12 +71,12 @@ class Cooldowns:
         ``began`` is when the refused request did: those that were under way together and are refused
         together count once.
         """
-        times, last = self._refusals.get(model, (0, -math.inf))
+        times, last, before = self._refusals.get(model, _NEVER)
         if began is None or began >= last:
-            times += 1
+            times, before = min(times + 1, _MAX_DOUBLINGS), last
         if model not in self._refusals and len(self._refusals) >= _MAX_MODELS:
             self._refusals.clear()
-        self._refusals[model] = (min(times, _MAX_DOUBLINGS), now)
+        self._refusals[model] = _Refusals(times, now, before)
         stated = seconds is not None and seconds > 0  # "0" is said by upstreams that do not know
         if seconds is None or not stated:
             seconds = min(_FIRST_SECONDS * 2 ** (times - 1), _LONGEST_GUESS)
@@ -76,10 +88,14 @@ class Cooldowns:
         """The credential answered a request for ``model`` that began at ``began``: refusals before it
         are counted no more."""
         for name in (model, EVERY_MODEL):
-            refusal = self._refusals.get(name)
-            if refusal is not None and refusal[1] <= began:
+            refusals, bench = self._refusals.get(name), self._benches.get(name)
+            if refusals is not None and refusals.last <= began:
                 del self._refusals[name]
-            bench = self._benches.get(name)
+            elif refusals is not None and refusals.before <= began:
+                self._refusals[name] = refusals._replace(times=1)
+                if bench is not None and not bench.stated:
+                    shorter = min(bench.until, bench.since + _FIRST_SECONDS)
+                    self._benches[name] = bench._replace(until=shorter)
             if bench is not None and bench.since <= began and not bench.stated:
                 del self._benches[name]
 

@@ -1,7 +1,7 @@
 """The admin API under ``/admin/api``.
 
 Read in this order: ``contract`` (what is asked of whoever keeps the configuration), ``problems`` (what
-can go wrong), ``lockout``, ``sessions`` and ``access`` (who gets in), ``mount`` (the door). Behind it,
-imported when it is first opened: ``api``, ``documents`` (what goes in and out), ``routes`` and
+can go wrong), ``lockout``, ``sessions`` and ``access`` (who gets in), ``dashboard`` (the page at ``/admin``),
+``mount`` (the door). Behind it, imported when it is first opened: ``api``, ``documents`` (what goes in and out), ``routes`` and
 ``manual``, with its ``pages``.
 """

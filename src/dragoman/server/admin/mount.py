@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
 
 from dragoman.engine.tasks import spawn
+from dragoman.server.admin import dashboard
 from dragoman.server.admin.access import SAFE_METHODS, Gatekeeper
 from dragoman.server.admin.contract import Administration
 from dragoman.server.admin.problems import (
@@ -51,7 +52,8 @@ OPEN = frozenset(
         ("POST", f"{PREFIX}/session"),
     }
 )
-"""(method, path) of what answers without a key: the documentation, and the sign-in."""
+"""(method, path) of what answers without a key, the dashboard's files aside: the documentation, and
+the sign-in."""
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -63,7 +65,8 @@ _HEADERS = {
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 Asgi = Callable[[Scope, Receive, Send], Any]
@@ -129,6 +132,9 @@ class AdminMount:
             raise Problem(
                 DRAINING, "The gateway takes no more changes.", headers={"retry-after": "1"}
             )
+        if scope["path"] in dashboard.PAGES:
+            await reply.whole(*dashboard.page(method, scope["path"]), head=method == "HEAD")
+            return
         if (method, scope["path"]) not in OPEN:
             scope[CALLER] = self._gatekeeper.admit(scope)
         if method not in SAFE_METHODS:
@@ -146,7 +152,8 @@ class _Reply:
     def __init__(self, send: Send, path: str, request_id: str) -> None:
         self._send = send
         self._begun = False
-        policy = _PAGE_POLICY if path in _PAGES else _NOTHING
+        is_page = path in _PAGES or path in dashboard.PAGES
+        policy = _PAGE_POLICY if is_page else _NOTHING
         own = {**_HEADERS, "content-security-policy": policy, "x-request-id": request_id}
         self._own = raw_headers(own)
 
@@ -156,19 +163,26 @@ class _Reply:
             message = {**message, "headers": [*message.get("headers", ()), *self._own]}
         await self._send(message)
 
+    async def whole(
+        self,
+        content_type: str,
+        body: bytes,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        head: bool = False,
+    ) -> None:
+        """Answer with all of ``body``, or with its headers only if ``head``."""
+        length = {"content-type": content_type, "content-length": str(len(body))}
+        start = {"type": "http.response.start", "status": status}
+        await self({**start, "headers": raw_headers({**length, **(headers or {})})})
+        await self({"type": "http.response.body", "body": b"" if head else body})
+
     async def refuse(self, problem: Problem) -> None:
         """Answer with a problem, unless an answer has begun."""
-        if self._begun:
-            return
-        body = problem.body()
-        headers = {
-            "content-type": MEDIA_TYPE,
-            "content-length": str(len(body)),
-            **problem.headers,
-        }
-        start = {"type": "http.response.start", "status": problem.kind.status}
-        await self({**start, "headers": raw_headers(headers)})
-        await self({"type": "http.response.body", "body": body})
+        if not self._begun:
+            status, headers = problem.kind.status, problem.headers
+            await self.whole(MEDIA_TYPE, problem.body(), status=status, headers=headers)
 
 
 def _check_body(headers: RawHeaders, body: bytes) -> None:
