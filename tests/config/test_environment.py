@@ -48,6 +48,7 @@ def test_every_setting_has_a_variable() -> None:
     texts |= {"strategies": "gpt-*=least_busy, claude-*=lowest_latency", "queue_limit": "5"}
     texts |= {"queue_seconds": "1.5", "probe_seconds": "60", "request_log_limit": "0"}
     texts |= {"request_log_days": "7", "log_prompts": "True", "model_list_seconds": "60"}
+    texts |= {"allow_private_urls": "nas.local:8080, 10.0.0.0/8"}
     variables = {f"DRAGOMAN_{name.upper()}": texts.get(name, "False") for name in SETTINGS}
     found = msgspec.structs.replace(Settings(), **read(variables, CATALOG).settings)
     assert found == Settings(
@@ -71,6 +72,7 @@ def test_every_setting_has_a_variable() -> None:
         request_log_limit=0,
         request_log_days=7.0,
         log_prompts=True,
+        allow_private_urls=("nas.local:8080", "10.0.0.0/8"),
     )
     assert environment.unknown_variables(variables) == []
 

@@ -51,6 +51,8 @@ settings = st.fixed_dictionaries(
         "request_log_limit": st.integers(0, 99),
         "request_log_days": seconds,
         "log_prompts": st.booleans(),
+        "allow_private_urls": st.lists(st.sampled_from(["nas", "::1", "10.0.0.0/8"]), unique=True),
+        "fetch_through_proxies": st.booleans(),
     },
 )
 channel = st.fixed_dictionaries(
@@ -94,6 +96,11 @@ channel = st.fixed_dictionaries(
             names,
             st.dictionaries(st.sampled_from(["input", "output"]), st.floats(0, 99)),
             max_size=2,
+        ),
+        "oauth": st.none()
+        | st.fixed_dictionaries(
+            {"token_url": urls.map(lambda url: url.replace("http://", "https://"))},
+            optional={"client_id": names, "client_secret": secrets, "scope": st.just("")},
         ),
     },
 )

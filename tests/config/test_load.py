@@ -120,6 +120,8 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
     ("settings.request_log_limit", 1.5, "whole"),
     ("settings.request_log_days", 0, "above 0"),
     ("settings.log_prompts", "no", "true or false"),
+    ("settings.allow_private_urls", "10.0.0.0/8", "must be a list"),
+    ("settings.fetch_through_proxies", 1, "true or false"),
     ("channels.0.id", 0, "from 1"),
     ("channels.0.id", "1", "not text"),
     ("channels.0.name", " ", "empty"),
@@ -308,3 +310,20 @@ def test_a_configuration_does_not_print_its_secrets() -> None:
     configuration = parse(document)
     assert CANARY not in repr(configuration)
     assert CANARY in json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("http://nas/", "not a URL"),
+        ("10.0.0.1/8", "is not a network"),
+        ("127.1", "in the usual form"),
+        ("nas:99999", "no valid port"),
+        ("fe80::1%eth0", "zone"),
+        (" ", "empty"),
+    ],
+)
+def test_what_may_be_fetched_from_is_a_host_or_a_network(entry: str, words: str) -> None:
+    found = problems(bent("settings.allow_private_urls", ["nas:80", entry]))
+    assert list(found) == ["settings.allow_private_urls.1"]
+    assert words in found["settings.allow_private_urls.1"]

@@ -42,7 +42,7 @@ async def open_one(openings: Openings, opener: str) -> Opened:
 def test_many_requests_fetch_one_token() -> None:
     kept: list[tuple[str, str]] = []
 
-    async def keep(old: Secret, new: Secret) -> None:
+    async def keep(channel: str, old: Secret, new: Secret) -> None:
         kept.append((old.reveal(), new.reveal()))
 
     async def many() -> list[Opened]:

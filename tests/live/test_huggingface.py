@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -105,7 +106,7 @@ def curl(gateway: Gateway, body: str) -> str:
 # -- The manual's examples --------------------------------------------------------------------------
 
 
-@pytest.mark.row("S3-1", "S3-2", "S3-4", "S3-7", "S3-31")
+@pytest.mark.row("S3-1", "S3-2", "S3-4", "S3-7", "S3-30", "S3-31", "S3-40")
 def test_the_basic_request(gateway: Gateway, router: HFRouter) -> None:
     said = curl(
         gateway,
@@ -138,7 +139,7 @@ def test_the_basic_request(gateway: Gateway, router: HFRouter) -> None:
     }
 
 
-@pytest.mark.row("S3-5")
+@pytest.mark.row("S3-5", "S3-40")
 def test_the_streaming_request(gateway: Gateway, router: HFRouter) -> None:
     said = curl(
         gateway,
@@ -502,6 +503,33 @@ def test_a_model_that_nobody_serves_is_a_404(
     assert reply.status == 404
     assert "not supported by" in reply.json["error"]["message"]
     assert reply.json["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.row("S3-34")
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+def test_what_was_used_is_in_the_request_log(gateway: Gateway, streamed: bool) -> None:
+    reply = post(gateway, question(stream=streamed, provider="huggingface"))
+    record: dict[str, Any] = {}
+    until = time.monotonic() + 10
+    while not record and time.monotonic() < until:  # it is written a moment later
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "dragoman", "explain", reply.headers["x-request-id"]),
+                *("--json", "--data-dir", str(gateway.folder / "data")),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            cwd=gateway.folder / "data",
+        )
+        record = json.loads(done.stdout) if done.returncode == 0 else {}
+    assert (record["channel"], record["model"]) == ("huggingface", LLAMA)
+    usage = record["usage"]
+    if not streamed:
+        said = reply.json["usage"]
+        assert sum(usage.values()) == said["total_tokens"]
+    assert sum(usage.values()) > 0
 
 
 def test_a_refused_token_is_not_the_clients(gateway: Gateway) -> None:

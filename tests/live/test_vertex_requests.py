@@ -422,7 +422,8 @@ def test_safety_settings_are_the_upstreams_unless_the_operator_says_otherwise(
             category=types.HarmCategory.HARM_CATEGORY_HARASSMENT,
             threshold=types.HarmBlockThreshold.BLOCK_ONLY_HIGH,
         )
-        GeminiGenerate(safe.gateway.url, API_KEY).sdk.models.generate_content(
+        client = GeminiGenerate(safe.gateway.url, API_KEY)
+        client.sdk.models.generate_content(
             model=MODEL,
             contents="hi",
             config=types.GenerateContentConfig(safety_settings=[own]),

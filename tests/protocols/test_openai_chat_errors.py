@@ -21,6 +21,7 @@ from dragoman.canonical.errors import (
     Unavailable,
     UpstreamError,
     UpstreamFailed,
+    UpstreamLoading,
     UpstreamModelMissing,
     UpstreamOverloaded,
     UpstreamRateLimited,
@@ -171,7 +172,7 @@ def test_any_body_is_read(status: int, body: Any) -> None:
 def test_a_model_that_is_loading(body: Any, headers: dict[str, str], seconds: float | None) -> None:
     for protocol in (PROTOCOL, ANTHROPIC):
         error = protocol.decode_error(503, headers, json.dumps(body).encode())
-        assert isinstance(error, UpstreamOverloaded)
+        assert isinstance(error, UpstreamLoading) is (seconds is not None)
         assert (error.retry_after, error.message) == (seconds, body["error"])
 
 

@@ -139,7 +139,6 @@ def test_azure_from_the_environment() -> None:
     assert bare.channels[0].entry.base_url == "https://res.azure.com"
 
 
-@pytest.mark.row("S3-32")
 def test_what_hugging_faces_channels_bring() -> None:
     hub = made("huggingface", api_key="hf_x")
     assert (hub.timeout, hub.loading_seconds) == (180.0, 60.0)

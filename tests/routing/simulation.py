@@ -67,7 +67,7 @@ class World:
     """Upstreams that behave as ``answers`` says, by channel id, behind ``channels``."""
 
     def __init__(self, seed: int, channels: list[Channel], answers: dict[int, Answers]) -> None:
-        self.dice = random.Random(seed)  # noqa: S311 - no secret
+        self.dice = random.Random(seed)
         self.site = Site(*channels, now=0.0)
         self.answers = answers
         self.budget = RetryBudget()

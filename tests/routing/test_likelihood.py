@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.canonical.errors import UpstreamOverloaded, UpstreamRateLimited
+from dragoman.canonical.errors import UpstreamLoading, UpstreamOverloaded, UpstreamRateLimited
 from dragoman.routing.channel import Channel
 from dragoman.routing.plan import LONGEST_REPEAT_WAIT, Plan
 from dragoman.routing.select import RoutingTable
@@ -78,8 +78,8 @@ def wait(site: Site, error: Exception) -> float | None:
 
 @pytest.mark.row("S3-33")
 def test_a_model_that_is_being_loaded_is_waited_for_as_long_as_its_provider_may_take() -> None:
-    def loading(seconds: float) -> UpstreamOverloaded:
-        return UpstreamOverloaded("loading", upstream_status=503, retry_after=seconds)
+    def loading(seconds: float) -> UpstreamLoading:
+        return UpstreamLoading("loading", upstream_status=503, retry_after=seconds)
 
     assert wait(Site(channel(loading_seconds=60.0)), loading(45.0)) == 45.0
     assert wait(Site(channel(loading_seconds=60.0)), loading(61.0)) is None
@@ -87,3 +87,23 @@ def test_a_model_that_is_being_loaded_is_waited_for_as_long_as_its_provider_may_
     assert wait(Site(channel()), loading(LONGEST_REPEAT_WAIT + 1)) is None
     limited = UpstreamRateLimited("slow down", upstream_status=429, retry_after=45.0)
     assert wait(Site(channel(loading_seconds=60.0)), limited) is None
+    busy = UpstreamOverloaded("busy", upstream_status=503, retry_after=45.0)
+    assert wait(Site(channel(loading_seconds=60.0)), busy) is None
+
+
+@pytest.mark.row("S3-33")
+def test_a_model_that_is_being_loaded_says_nothing_about_the_others() -> None:
+    site = Site(
+        channel(1, models=(), keys=("a", "b")), channel(2, models=("cold", "warm"), priority=2)
+    )
+    loading = UpstreamLoading("loading", upstream_status=503, retry_after=20.0)
+    for _ in range(10):
+        plan = site.plan("cold")
+        while (slot := site.pick(plan)) is not None and slot.channel.id == 1:
+            site.fail(plan, slot, loading)
+        assert slot is not None
+        slot.close(None, site.now)
+    assert site.answer("warm") == 1
+    assert site.answer("cold") == 2
+    site.now += 20.0
+    assert site.answer("cold") == 1

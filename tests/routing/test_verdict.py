@@ -48,6 +48,7 @@ TABLE: dict[type[GatewayError], Expected] = {
     errors.UpstreamRefusedCredential: Expected(Verdict.CREDENTIAL, another=True, repeat=False),
     errors.UpstreamRateLimited: Expected(Verdict.RATE_LIMITED, another=True, repeat=True),
     errors.UpstreamOverloaded: FAILED,
+    errors.UpstreamLoading: Expected(Verdict.LOADING, another=True, repeat=True),
     errors.UpstreamFailed: FAILED,
     errors.UpstreamUnreachable: REPEATABLE,
     errors.UpstreamTimeout: FAILED,

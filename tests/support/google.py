@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from aiohttp import web
+from google.genai import types
 
 from tests.support.google_accounts import Account, Refused, Tokens
 from tests.support.standin import gemini, openai_chat, side
@@ -166,7 +167,8 @@ class Google:
                     )
                 return _json(side.gemini_count(call.body, headers, call.model))
             stream = call.method == "streamGenerateContent"
-            turn = gemini.read(dict(call.body), headers, model=scenario, stream=stream)
+            body = _without_image_config(call.body)
+            turn = gemini.read(body, headers, model=scenario, stream=stream)
             answer = perform(turn)
             turn.model = call.model
         except VendorError as failure:
@@ -243,6 +245,20 @@ class Google:
 def _scenario(call: Call) -> str:
     found = _SCENARIO.search(call.raw.decode())
     return found[1] if found else "text"
+
+
+def _without_image_config(body: dict[str, Any]) -> dict[str, Any]:
+    """The body without the one field that the SDK's own type of the configuration lacks, judged."""
+    config = dict(body.get("generationConfig", {}))
+    if (image := config.pop("imageConfig", None)) is None:
+        return body
+    try:
+        types.ImageConfig.model_validate_json(json.dumps(image))
+    except ValueError as error:
+        raise gemini.invalid(
+            f"Invalid value at 'generation_config.image_config': {error}"
+        ) from None
+    return {**body, "generationConfig": config}
 
 
 def _google_fields(extra: Any, body: dict[str, Any]) -> dict[str, Any]:

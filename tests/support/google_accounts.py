@@ -76,9 +76,9 @@ class Account:
             .decode()
         )
 
-    def document(self, token_uri: str, **changes: Any) -> dict[str, Any]:
-        """The JSON that Google gives an operator; a change to None leaves a field out."""
-        fields = {
+    def document(self, token_uri: str) -> dict[str, Any]:
+        """The JSON that Google gives an operator."""
+        return {
             "type": "service_account",
             "project_id": self.project,
             "private_key_id": self.key_id,
@@ -88,13 +88,11 @@ class Account:
             "auth_uri": "https://accounts.google.com/o/oauth2/auth",
             "token_uri": token_uri,
             "universe_domain": "googleapis.com",
-            **changes,
         }
-        return {name: value for name, value in fields.items() if value is not None}
 
-    def json(self, token_uri: str, **changes: Any) -> str:
+    def json(self, token_uri: str) -> str:
         """``document`` as text with line breaks, as Google's console saves it."""
-        return json.dumps(self.document(token_uri, **changes), indent=2)
+        return json.dumps(self.document(token_uri), indent=2)
 
 
 @dataclass

@@ -25,6 +25,7 @@
     │   ├── UpstreamRefusedCredential 502     yes        no     its key, not the client's, is wrong
     │   ├── UpstreamRateLimited       429     yes        no
     │   ├── UpstreamOverloaded        503     yes        no
+    │   │   └── UpstreamLoading       503     yes        no     only the model that was asked for
     │   ├── UpstreamFailed            502     yes        maybe
     │   ├── UpstreamUnreachable       502     yes        no     connect, TLS or proxy failure
     │   ├── UpstreamTimeout           504     yes        maybe
@@ -242,6 +243,13 @@ class UpstreamRateLimited(UpstreamError):
 class UpstreamOverloaded(UpstreamError):
     status = 503
     kind = "overloaded"
+
+
+class UpstreamLoading(UpstreamOverloaded):
+    """The upstream is loading the model and says how long that takes (``retry_after``); its other
+    models are as well as ever."""
+
+    default_code = "model_loading"
 
 
 class UpstreamFailed(UpstreamError):

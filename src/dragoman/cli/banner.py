@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from dragoman import __version__
-from dragoman.config.assemble import is_loopback
+from dragoman.config.checks import is_loopback
 from dragoman.config.environment import API_KEY
 from dragoman.runtime import DEMO_MODEL
 

@@ -124,6 +124,8 @@ def try_out(
     """
     from dragoman.cli.lookup import find_channel  # noqa: PLC0415
     from dragoman.cli.probing import probe  # noqa: PLC0415
+    from dragoman.runtime.administration import Administrator  # noqa: PLC0415
+    from dragoman.runtime.rotation import Rotation  # noqa: PLC0415
 
     async def work(runtime: Runtime) -> bool:
         chosen = (
@@ -134,7 +136,8 @@ def try_out(
         if not chosen:
             raise CommandFailed("There are no channels to test.")
         good, bad = marks()
-        results = [(one, await probe(one.channel, model)) for one in chosen]
+        keep = Rotation(Administrator(runtime).rotate_credential).keep
+        results = [(one, await probe(one.channel, model, keep)) for one in chosen]
         for one, result in results:
             status = f"HTTP {result.status}, " if result.status is not None else ""
             say(

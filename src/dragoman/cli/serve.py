@@ -69,6 +69,7 @@ async def _serve(options: Options) -> None:
     from dragoman.engine.recorder import Recorder  # noqa: PLC0415
     from dragoman.protocols.registry import protocols  # noqa: PLC0415
     from dragoman.runtime.administration import Administrator  # noqa: PLC0415
+    from dragoman.runtime.rotation import Rotation  # noqa: PLC0415
     from dragoman.server.run import run_server  # noqa: PLC0415
 
     async with opened(options) as runtime:
@@ -85,6 +86,7 @@ async def _serve(options: Options) -> None:
             limit=settings.request_log_limit,
             days=settings.request_log_days,
         )
+        administrator = Administrator(runtime, recorder)
         try:
             await run_server(
                 runtime,
@@ -94,8 +96,9 @@ async def _serve(options: Options) -> None:
                 profile_of=profile_of,
                 price_of=price_of,
                 catalog=runtime.catalog,
-                administration=Administrator(runtime, recorder),
+                administration=administrator,
                 recorder=recorder,
+                keep_credential=Rotation(administrator.rotate_credential).keep,
                 ready=lambda: say(banner(runtime, new_key)),
             )
         except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from dragoman.config.assemble import is_loopback
+from dragoman.config.checks import is_loopback
 from dragoman.protocols.base import ModelProfile
 from dragoman.providers.prices import listed_price, own_price
 from dragoman.providers.profiles import profile_for

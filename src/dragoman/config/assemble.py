@@ -3,7 +3,6 @@ defaults. Pure; reading the sources is ``runtime``'s."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import msgspec
 
 from dragoman.canonical.secret import Secret
 from dragoman.config.channels import Catalog, lacks_key, resolve
+from dragoman.config.checks import is_loopback
 from dragoman.config.environment import API_KEY, Environment, points_to_itself
 from dragoman.config.load import Configuration
 from dragoman.config.problems import Findings
@@ -165,13 +165,3 @@ def _warnings(settings: Settings, channels: Sequence[Sourced], catalog: Catalog)
 def _key_page(entry: ChannelEntry, catalog: Catalog) -> str:
     row = find(catalog, entry.type)
     return row.key_page if row else ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches ``host``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -47,6 +47,8 @@ def _unmasked(name: str, value: Any, present: Any) -> Any:
             return _kept(present)
         case "api_keys", list():
             return _kept_items(value, present if isinstance(present, list) else [])
+        case "oauth", dict():
+            return _kept_secret(value, present if isinstance(present, dict) else {})
         case "headers", dict():
             return _kept_headers(value, present if isinstance(present, dict) else {})
     return value
@@ -63,6 +65,15 @@ def _kept_items(value: list[Any], present: list[Any]) -> list[Any]:
     ]
     findings.refuse()
     return items
+
+
+def _kept_secret(value: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+    if value.get("client_secret") != MASK:
+        return value
+    findings = Findings()
+    kept = findings.check("client_secret", _kept, present.get("client_secret"))
+    findings.refuse()
+    return {**value, "client_secret": kept}
 
 
 def _kept_headers(value: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:

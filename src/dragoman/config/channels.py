@@ -15,6 +15,8 @@ from dragoman.providers.catalog import find
 from dragoman.providers.provider import Provider
 from dragoman.routing.channel import Channel, Endpoint
 
+_REFRESHES = "dragoman.providers.refresh_token:open_with_token"
+
 Catalog = Mapping[str, Provider]
 
 # These pass from the entry to the channel as they are.
@@ -72,18 +74,21 @@ def resolve(
     channel's own proxy off, not the shared one.
     """
     provider = provider_of(entry, catalog)
+    _refuse_unusable_oauth(entry, provider)
     naming = _naming(entry, provider)
     return Channel(
         provider=provider.id,
         endpoints=_endpoints(entry, provider, catalog),
         credentials=_credentials(entry),
-        credential_header=provider.credential_header,
+        # An access token is a bearer token (RFC 6750), whatever header the protocol has for keys.
+        credential_header="authorization" if entry.oauth else provider.credential_header,
         timeout=entry.timeout or provider.timeout or default_timeout,
         proxy_url=entry.proxy_url if entry.proxy_enabled else proxy,
         headers={name: value.reveal() for name, value in entry.headers.items()},
         drops=provider.drops | frozenset(entry.drops),
         quirks={**provider.quirks, **entry.quirks},
-        opener=provider.opener,
+        opener=_REFRESHES if entry.oauth else provider.opener,
+        oauth=entry.oauth,
         usual_models=provider.models if naming is None else naming.listed(provider.models),
         naming=naming,
         # Behind an address of the operator's own may be any models.
@@ -117,6 +122,15 @@ def lacks_key(entry: ChannelEntry, catalog: Catalog) -> bool:
         and not (entry.api_key or entry.api_keys)
         and not entry.base_url
     )
+
+
+def _refuse_unusable_oauth(entry: ChannelEntry, provider: Provider) -> None:
+    if entry.oauth is None:
+        return
+    if provider.opener:
+        raise Refusal(Problem("oauth", f"is not for {provider.id}, which signs in by itself"))
+    if not _credentials(entry):
+        raise Refusal(Problem("api_key", "is missing: with oauth, it is the refresh token"))
 
 
 def _credentials(entry: ChannelEntry) -> tuple[Secret, ...]:

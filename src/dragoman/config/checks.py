@@ -8,6 +8,7 @@ may be a secret that strayed into the wrong field.
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import json
 import math
 import re
@@ -17,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from dragoman.canonical.secret import Secret
 from dragoman.config.problems import Findings, Refusal, suggestion
+from dragoman.engine.guard import read_allowed
 from dragoman.engine.proxies import read_proxy
 
 Check = Callable[[Any], Any]
@@ -275,6 +277,18 @@ def base_url(value: Any) -> str:
     return str(value).strip().rstrip("/")
 
 
+def token_url(value: Any) -> str:
+    """Where refresh tokens are sent: https, but for a server on this machine."""
+    parts = _split(value, "http", "https")
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise Refusal("must begin with https://: a refresh token is sent there")
+    if parts.username is not None or parts.password is not None:
+        raise Refusal("must not hold a user or password; 'client_secret' is for that")
+    if parts.fragment:
+        raise Refusal("must not hold a fragment ('#…')")
+    return str(value).strip()
+
+
 def proxy_url(value: Any) -> Secret:
     """An HTTP or SOCKS 5 proxy, perhaps with user and password: a secret."""
     credential = secret(value)
@@ -296,6 +310,16 @@ def origin(value: Any) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
+def private_url(value: Any) -> str:
+    """A host, an address or a network that clients may have files fetched from."""
+    entry = text(value)
+    try:
+        read_allowed(entry)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+    return entry
+
+
 def moment(value: Any) -> float:
     """A date or a time as in ISO 8601 (UTC if it names no zone), as seconds since 1970."""
     try:
@@ -305,6 +329,16 @@ def moment(value: Any) -> float:
         return when.timestamp()
     except (TypeError, ValueError, OverflowError):
         raise Refusal("must be a date or time such as 2027-01-31T00:00:00Z") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _split(value: Any, *schemes: str) -> SplitResult:

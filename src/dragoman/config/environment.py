@@ -209,6 +209,8 @@ def _channels(
     notices: list[str] = []
     claimed: set[str] = set()
     for provider in catalog.values():
+        if not vertex.VARIABLES.isdisjoint(provider.env_key):
+            continue
         key_name = _first(present, provider.env_key, claimed)
         url_name = _first(present, base_url_variables(provider), claimed)
         variables = tuple(name for name in (key_name, url_name) if name)

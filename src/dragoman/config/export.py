@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.secret import Secret
 from dragoman.config.checks import MASK
 from dragoman.config.load import Configuration
@@ -30,6 +31,7 @@ _OWN_FIELDS = frozenset(
         "drops",
         "quirks",
         "prices",
+        "oauth",
         "expires_at",
         "admin",
     }
@@ -103,6 +105,9 @@ def _plain(value: Any, with_secrets: bool) -> Any:
             return value.reveal() if with_secrets else MASK
         case tuple():
             return [_plain(item, with_secrets) for item in value]
+        case OAuth():
+            said = msgspec.structs.asdict(value)
+            return {name: _plain(item, with_secrets) for name, item in said.items() if item}
         case dict():
             return {name: _plain(item, with_secrets) for name, item in value.items()}
     return value

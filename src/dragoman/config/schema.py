@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.request import Settings as RequestSettings
 from dragoman.canonical.secret import Secret
 from dragoman.config import checks
@@ -29,7 +30,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     interval of the background check of failing channels, ``model_list_seconds`` that of fetching the
     lists of channels that state no models, 0 for never. The request log keeps
     ``request_log_limit`` requests (0 for none) of ``request_log_days`` days, with their prompts only
-    if ``log_prompts``.
+    if ``log_prompts``. Addresses that clients name are fetched if they are public or among
+    ``allow_private_urls`` (hosts, addresses and networks, each with a port or without), and through a
+    channel's proxy, which hides what a name stands for, only if ``fetch_through_proxies``.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - the default other machines and containers expect
@@ -52,6 +55,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     request_log_limit: int = 100_000
     request_log_days: float = 30.0
     log_prompts: bool = False
+    allow_private_urls: tuple[str, ...] = ()
+    fetch_through_proxies: bool = False
 
 
 class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
@@ -60,7 +65,8 @@ class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
     ``type`` is a provider's id. ``protocol`` and ``protocols`` say what the channel speaks when the
     provider's row does not. Header values are secrets because they often are. ``api_keys`` are
     further credentials beside ``api_key``, used in turn. ``prices`` are the operator's own, by model:
-    ``input`` and ``output`` in USD per million tokens.
+    ``input`` and ``output`` in USD per million tokens. With ``oauth`` the credentials are refresh
+    tokens.
     """
 
     id: int
@@ -96,6 +102,7 @@ class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
     drops: tuple[str, ...] = ()
     quirks: Mapping[str, Any] = {}
     prices: Mapping[str, Mapping[str, float]] = {}
+    oauth: OAuth | None = None
 
 
 class Token(msgspec.Struct, kw_only=True, frozen=True):
@@ -140,7 +147,21 @@ SETTINGS: Mapping[str, Check] = {
     "request_log_limit": checks.whole(0, 100_000_000),
     "request_log_days": checks.positive(36_500),
     "log_prompts": checks.boolean,
+    "allow_private_urls": checks.listed(checks.private_url),
+    "fetch_through_proxies": checks.boolean,
 }
+
+_OAUTH: Mapping[str, Check] = {
+    "token_url": checks.token_url,
+    "client_id": checks.blank_or(checks.text, then=""),
+    "client_secret": checks.blank_or(checks.secret),
+    "scope": checks.blank_or(checks.text, then=""),
+}
+
+
+def _oauth(value: Any) -> OAuth:
+    return OAuth(**read_fields(value, _OAUTH, required=("token_url",)))
+
 
 _DROPPABLE = (
     *RequestSettings.__struct_fields__,
@@ -186,6 +207,7 @@ CHANNEL: Mapping[str, Check] = {
     "prices": checks.mapping(
         checks.mapping(checks.number(0, 1_000_000), checks.known_name(("input", "output"), "price"))
     ),
+    "oauth": checks.nullable(_oauth),
 }
 
 

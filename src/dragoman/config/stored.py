@@ -17,7 +17,7 @@ from dragoman.config.schema import ChannelEntry, Settings, Token
 from dragoman.governance.keys import VirtualKey, digest, hint
 from dragoman.store.store import Batch, StoredChannel
 
-_SEALED_FIELDS = ("api_key", "api_keys", "proxy_url", "headers")
+_SEALED_FIELDS = ("api_key", "api_keys", "proxy_url", "headers", "oauth")
 
 
 def from_store(

@@ -7,6 +7,7 @@ from dragoman.canonical.notes import summary
 from dragoman.canonical.request import Request
 from dragoman.canonical.response import Finish, Response
 from dragoman.canonical.secret import Secret
+from dragoman.engine.fetch import Fetched
 from dragoman.engine.flow import Flow
 from dragoman.engine.outbound import ClientHeaders
 from dragoman.engine.planning import answer_name
@@ -22,6 +23,7 @@ class Call:
         "_request",
         "caller_credential",
         "client_headers",
+        "fetched",
         "finish",
         "flow",
         "journey",
@@ -56,6 +58,7 @@ class Call:
         self.finish: Finish | None = None
         self.response_id = ""
         self.flow: Flow | None = None
+        self.fetched: Fetched | None = None
         self._request: Request | None = None
 
     @property

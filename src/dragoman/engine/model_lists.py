@@ -163,7 +163,7 @@ def _way(channel: Channel) -> tuple[Any, ...]:
     """What a list depends on."""
     return (
         channel.endpoints,
-        channel.credentials,
+        channel.oauth or channel.credentials,  # a refresh token changes with use, its owner stays
         channel.proxy_url,
         channel.headers,
         channel.opener,

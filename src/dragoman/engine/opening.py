@@ -35,11 +35,11 @@ MAX_STEP_BYTES = 4 * 1024 * 1024
 STEP_SECONDS = 30.0
 _NOTHING = HttpReply(status=0)
 
-Keep = Callable[[Secret, Secret], Awaitable[None]]
-"""(old, new): keeps a rotated credential."""
+Keep = Callable[[str, Secret, Secret], Awaitable[None]]
+"""(channel's name, old, new): keeps a rotated credential wherever the old one stands."""
 
 
-async def keep_nothing(old: Secret, new: Secret) -> None:
+async def keep_nothing(channel: str, old: Secret, new: Secret) -> None:
     """For processes that have no store at hand."""
 
 
@@ -125,7 +125,7 @@ class Openings:
                 await held.enter_async_context(lock)
                 return _NOTHING
             case Persist(old, new):
-                await self._keep(old, new)
+                await self._keep(channel.name, old, new)
                 return _NOTHING
         return await self._send(channel, step)
 
@@ -136,7 +136,9 @@ class Openings:
             body = await reply.read()
             if len(body) > MAX_STEP_BYTES:
                 raise UpstreamBroken(f"The upstream's answer exceeds {MAX_STEP_BYTES} bytes.")
-            return HttpReply(status=reply.status, headers=list(reply.headers.items()), body=body)
+            headers = [field for field in reply.headers.items() if field[0] != "set-cookie"]
+            headers += [("set-cookie", cookie) for cookie in reply.cookies()]
+            return HttpReply(status=reply.status, headers=headers, body=body)
 
     async def _send_quietly(self, channel: Channel, request: HttpRequest) -> None:
         with contextlib.suppress(GatewayError):
@@ -160,6 +162,7 @@ def _draft(
         stream=False,
         credential=credential,
         quirks=channel.quirks,
+        oauth=channel.oauth,
         now=time.time(),
     )
 

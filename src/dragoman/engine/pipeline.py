@@ -21,10 +21,12 @@ from dragoman.canonical.errors import (
     UpstreamError,
 )
 from dragoman.canonical.notes import Action, Note
+from dragoman.canonical.request import Request
 from dragoman.canonical.signature import Origin
 from dragoman.engine.answer import Answer
 from dragoman.engine.call import Call
 from dragoman.engine.dispatch import Dispatcher
+from dragoman.engine.fetch import Fetcher
 from dragoman.engine.filters import filter_for, filtered
 from dragoman.engine.flow import EventFilter, Flow, Translation
 from dragoman.engine.journey import Attempt
@@ -69,23 +71,29 @@ class Pipeline:
         self.transport = transport
         self.openings = openings or Openings(transport)
         self.dispatcher = dispatcher
+        self._fetcher = Fetcher(transport)
         self._deadlines = deadlines or Deadlines()
         self._ping_seconds = ping_seconds
 
     async def generate(self, call: Call, plan: Plan, answer: Answer) -> None:
         """Answer ``call`` by one of the candidates of ``plan``. Raises GatewayError while ``answer``
         has not begun; later failures are written into the stream."""
-        dispatcher = self.dispatcher
-        if not call.parsed.stream:
-            await dispatcher.first_that_answers(
-                call.journey, plan, lambda attempt: self._try(call, attempt, answer)
-            )
-            return
+        try:
+            if call.parsed.stream:
+                await self._generate_stream(call, plan, answer)
+            else:
+                await self.dispatcher.first_that_answers(
+                    call.journey, plan, lambda attempt: self._try(call, attempt, answer)
+                )
+        finally:
+            self._fetcher.forget(call)
+
+    async def _generate_stream(self, call: Call, plan: Plan, answer: Answer) -> None:
         with KeepAlive(
             answer, lambda: _ping(call), lambda: _stream_headers(call), self._ping_seconds
         ) as kept_alive:
             try:
-                await dispatcher.first_that_answers(
+                await self.dispatcher.first_that_answers(
                     call.journey, plan, lambda attempt: self._try(call, attempt, kept_alive)
                 )
             except GatewayError as error:
@@ -98,7 +106,10 @@ class Pipeline:
         upstream = self.protocols[endpoint.protocol]
         profile = self.profile_of(channel, upstream.name, attempt.upstream_model)
         stream = call.parsed.stream and not profile.quirks.get("unstreamed")
-        encoded = _encoded(call, upstream, profile, stream=stream)
+        fetched = await self._fetcher.with_bytes(call, upstream, profile, channel.proxy_url)
+        encoded = _encoded(call, upstream, profile, fetched and fetched[0], stream=stream)
+        if fetched is not None:
+            encoded.notes += fetched[1]
         call.trace.notes = encoded.notes
         _refuse_loss(call, channel, encoded.notes)
         path = upstream.endpoint(profile.model, stream)
@@ -248,14 +259,22 @@ class Pipeline:
         await answer.end()
 
 
-def _encoded(call: Call, upstream: Protocol, profile: ModelProfile, *, stream: bool) -> Encoded:
-    """The body for the upstream: the client's own bytes where both speak one protocol."""
+def _encoded(
+    call: Call,
+    upstream: Protocol,
+    profile: ModelProfile,
+    changed: Request | None,
+    *,
+    stream: bool,
+) -> Encoded:
+    """The body for the upstream: the client's own bytes where both speak one protocol, and nothing had
+    to be ``changed``."""
     if stream is not call.parsed.stream:  # the upstream is to answer whole, and we to stream that
-        request = msgspec.structs.replace(call.request, stream=False)
+        request = msgspec.structs.replace(changed or call.request, stream=False)
         return upstream.encode_request(request, profile)
-    if upstream is call.protocol and not profile.quirks.get(THINK_TAG):
+    if changed is None and upstream is call.protocol and not profile.quirks.get(THINK_TAG):
         return upstream.repeat_request(call.parsed, profile)
-    return upstream.encode_request(call.request, profile)
+    return upstream.encode_request(changed or call.request, profile)
 
 
 class _Meeting(NamedTuple):

@@ -29,6 +29,10 @@ class UpstreamReply:
     status: int
     headers: Mapping[str, str]
 
+    def cookies(self) -> list[str]:
+        """Every ``set-cookie``; the one header that cannot be joined with others of its name."""
+        return []
+
     async def chunk(self) -> bytes:
         """The next bytes as they come; empty at the end. Raises UpstreamError."""
         raise NotImplementedError

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from dragoman.canonical.embeddings import EmbeddingRequest
-from dragoman.canonical.errors import UpstreamRejected
+from dragoman.canonical.errors import UpstreamError, UpstreamRejected
 from dragoman.canonical.notes import Note, summary
 from dragoman.canonical.request import Request
 from dragoman.engine.estimate import estimate_input
@@ -16,7 +16,7 @@ from dragoman.engine.outbound import build_request
 from dragoman.engine.pipeline import Pipeline, check_status, deadlines_for, learn
 from dragoman.engine.reply import Deadlines
 from dragoman.protocols.base import EmbeddingCodecs, Encoded, Protocol, TokenCountCodecs
-from dragoman.providers.opening import Purpose
+from dragoman.providers.opening import Opened, Purpose
 from dragoman.routing.channel import Channel
 from dragoman.routing.plan import Plan
 
@@ -124,9 +124,24 @@ class SideCalls:
             encoded,
             credential=attempt.credential,
         )
-        opened = await self._pipeline.openings.open(
-            attempt, request, purpose, protocol=upstream.name
-        )
+        openings = self._pipeline.openings
+        opened = await openings.open(attempt, request, purpose, protocol=upstream.name)
+        try:
+            return await self._send(attempt, upstream, opened)
+        except UpstreamError as error:
+            if opened.failed is None:
+                raise
+            recourse = opened.failed(error)
+        if recourse.again is None:
+            raise recourse.error
+        try:
+            second = await openings.run(channel, recourse.again)
+            return await self._send(attempt, upstream, second)
+        except UpstreamError:
+            raise recourse.error from None
+
+    async def _send(self, attempt: Attempt, upstream: Protocol, opened: Opened) -> bytes:
+        channel = attempt.channel
         deadlines = deadlines_for(channel, Deadlines())
         async with self._pipeline.transport.exchange(
             opened.request, deadlines, channel.proxy_url

@@ -56,6 +56,9 @@ class _NetworkReply(UpstreamReply):
         self._response = response
         self._exchange = exchange
 
+    def cookies(self) -> list[str]:
+        return self._response.headers.getall("set-cookie", [])
+
     async def chunk(self) -> bytes:
         try:
             data: bytes = await self._response.content.readany()

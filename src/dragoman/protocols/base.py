@@ -17,7 +17,7 @@ then raises InvalidRequest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from typing import Protocol as Interface
@@ -32,6 +32,10 @@ from dragoman.canonical.request import Request
 from dragoman.canonical.response import Response
 from dragoman.canonical.signature import Origin
 from dragoman.wire.http import HttpReply
+
+BYTES_ONLY = "bytes_only"
+"""A quirk of any protocol: the kinds of media (``image``, ``audio``, ``video``, ``document``) that the
+provider takes as bytes only; the engine fetches those that a client gives by address."""
 
 
 class Target(msgspec.Struct, kw_only=True, frozen=True):
@@ -83,6 +87,12 @@ class ModelProfile(msgspec.Struct, kw_only=True, frozen=True):
     max_output_tokens: int | None = None
     drops: frozenset[str] = frozenset()
     quirks: Mapping[str, Any] = {}
+
+
+def bytes_only(profile: ModelProfile) -> Collection[str]:
+    """What the provider itself says of it; most protocols take addresses."""
+    kinds: Collection[str] = profile.quirks.get(BYTES_ONLY, ())
+    return kinds if isinstance(kinds, list | tuple) else (str(kinds),)
 
 
 class Encoded(msgspec.Struct, kw_only=True):
@@ -194,6 +204,8 @@ class Protocol:
     title: str
     client_side: bool = True
     """Clients speak it to us, too."""
+    bytes_only: Callable[[ModelProfile], Collection[str]] = bytes_only
+    """The kinds of media that upstreams take as bytes only, where the client speaks another protocol."""
     reports_usage: bool = True
     """Upstreams say what an answer cost in tokens; if not, the engine estimates it."""
     endpoint: Callable[[str, bool], str]

@@ -17,7 +17,7 @@ import msgspec
 from dragoman.protocols.gradio.flags import are_flags
 
 _SPACE = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_URL = re.compile(r"https?://[^\s/@]+(/[^\s?#]*)?")
+_URL = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
 _ASSIGNED = re.compile(r"\s*MODEL_CONFIG\s*(:[^=]*)?=")
 _FIELDS = ("space", "flags", "api_name")
 _MOST_BYTES = 256 * 1024

@@ -49,8 +49,7 @@ class Bearer(NamedTuple):
 
 def place_of(draft: Draft) -> Place:
     """Where ``draft.model`` runs. Raises UpstreamModelMissing, UpstreamMisconfigured."""
-    on_hub = urlsplit(draft.base_url).hostname in _HUB_HOSTS
-    hub = str(draft.quirks.get("hub") or (draft.base_url if on_hub else PUBLIC_HUB)).rstrip("/")
+    hub, on_hub = hub_of(draft)
     spaces = _table(draft, "spaces")
     builtin = _table(draft, "builtin_spaces") if on_hub else {}
     model = draft.model.casefold()
@@ -70,6 +69,14 @@ def place_of(draft: Draft) -> Place:
         named=named,
         strict=strict,
     )
+
+
+def hub_of(draft: Draft) -> tuple[str, bool]:
+    """(the Hub's URL, whether the channel is one for it and not for a server of its own). The quirk
+    ``hub`` names another, such as a mirror."""
+    on_hub = urlsplit(draft.base_url).hostname in _HUB_HOSTS
+    hub = str(draft.quirks.get("hub") or (draft.base_url if on_hub else PUBLIC_HUB))
+    return hub.rstrip("/"), on_hub
 
 
 def bearer_of(draft: Draft, place: Place) -> Bearer | None:

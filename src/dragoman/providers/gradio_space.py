@@ -35,7 +35,7 @@ from dragoman.protocols.gradio.endpoint import choose
 from dragoman.protocols.gradio.site import Door
 from dragoman.protocols.gradio.types import File, Question
 from dragoman.providers.gradio_lookup import Server, Steps, find_server, refusal, server_key
-from dragoman.providers.gradio_place import Bearer, Place, bearer_of, place_of
+from dragoman.providers.gradio_place import Bearer, Place, bearer_of, hub_of, place_of
 from dragoman.providers.gradio_way import Way
 from dragoman.providers.opening import Draft, Memory, Opened, Opening, Recourse
 from dragoman.wire.http import HttpReply, HttpRequest
@@ -51,6 +51,8 @@ _NAME = re.compile(r"[^\w. -]", re.ASCII)
 
 def open_space(draft: Draft, memory: Memory) -> Opening:
     """The opener of the provider ``gradio``. Raises GatewayError."""
+    if draft.purpose == "models":
+        return _reachable(draft)
     if draft.purpose != "generate":
         raise UpstreamRejected("A Gradio app can only be asked for an answer.")
     place = place_of(draft)
@@ -58,6 +60,16 @@ def open_space(draft: Draft, memory: Memory) -> Opening:
     if bearer is not None and memory.get(_refused(bearer), draft.now):
         bearer = None
     return (yield from _Call(draft, memory, place).open(bearer))
+
+
+def _reachable(draft: Draft) -> Opened:
+    """What shows that the channel is set up well, where there is no list of models: the server's own
+    description or, on the Hub, who the token is."""
+    hub, on_hub = hub_of(draft)
+    if not on_hub:
+        return Opened(request=Way(draft, hub, None).get(f"{draft.base_url}/config"))
+    what = "whoami-v2" if draft.credential is not None else "spaces?limit=1"
+    return Opened(request=Way(draft, hub, draft.credential).get(f"{hub}/api/{what}"))
 
 
 class _Call:

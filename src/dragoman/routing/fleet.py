@@ -240,6 +240,10 @@ class Lane:
                 self.works(credential, now)
                 for one in self.credentials:
                     one.cooldowns.bench(model, MODEL_BENCH_SECONDS, now, verdict.value)
+            case Verdict.LOADING:
+                self.works(credential, now)
+                for one in self.credentials:
+                    one.cooldowns.bench(model, error.retry_after or 0.0, now, verdict.value)
             case Verdict.NO_ACCESS:
                 self.works(credential, now)
                 cooldowns.bench(model, MODEL_BENCH_SECONDS, now, "no access to the model")

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dragoman.canonical.errors import (
     GatewayError,
     NotTranslatable,
+    UpstreamLoading,
     UpstreamMisconfigured,
     UpstreamModelMissing,
     UpstreamOverloaded,
@@ -36,8 +37,8 @@ from dragoman.routing.verdict import Verdict, another_may_help, may_repeat
 
 MAX_ATTEMPTS = 3
 LONGEST_REPEAT_WAIT = 10.0
-"""A channel that asks for more patience than this is not waited for: the client is told instead. One
-that says it is overloaded may be loading the model, for which its provider has a limit of its own."""
+"""A channel that asks for more patience than this is not waited for: the client is told instead. For a
+model that is being loaded its provider has a limit of its own."""
 
 _NONE: frozenset[Credential] = frozenset()
 _CREDENTIAL_MATTERS = (Verdict.CREDENTIAL, Verdict.RATE_LIMITED, Verdict.NO_ACCESS)
@@ -181,7 +182,7 @@ class Plan:
             return None
         self._repeats += 1
         wait = max(full_jitter(self._repeats, random), error.retry_after or 0.0)
-        loading = isinstance(error, UpstreamOverloaded)
+        loading = isinstance(error, UpstreamLoading)
         longest = slot.channel.loading_seconds if loading else LONGEST_REPEAT_WAIT
         return wait if wait <= longest else None
 

@@ -10,6 +10,7 @@
     403                                   NO_ACCESS      success   -         model benched for the credential
     401, 402, quota used up               CREDENTIAL     -         -         credential benched
     429                                   RATE_LIMITED   -         error     model cooled for the credential
+    503: the model is being loaded        LOADING        success   -         model cooled here for that time
     500, 502, 503, 504, 529               FAILURE        failure   error     cooled if it says how long
     refused, TLS, proxy, timeout          FAILURE        failure   error
     broken or truncated answer            FAILURE        failure   error
@@ -24,6 +25,7 @@ from enum import Enum
 from dragoman.canonical.errors import (
     GatewayError,
     UpstreamError,
+    UpstreamLoading,
     UpstreamMisconfigured,
     UpstreamModelMissing,
     UpstreamRateLimited,
@@ -48,6 +50,7 @@ class Verdict(Enum):
     NO_ACCESS = "no access"
     CREDENTIAL = "credential refused"
     RATE_LIMITED = "rate limited"
+    LOADING = "loading the model"
     FAILURE = "failure"
     UNTOUCHED = "no judgement"
 
@@ -69,6 +72,8 @@ def judge(error: GatewayError | None) -> Verdict:
             return Verdict.CREDENTIAL
         case UpstreamRateLimited():
             return Verdict.RATE_LIMITED
+        case UpstreamLoading():
+            return Verdict.LOADING
         case UpstreamError():
             return Verdict.FAILURE
         case _:
@@ -90,7 +95,7 @@ def may_repeat(error: GatewayError) -> bool:
     Not after a timeout: the client has waited long enough. Not after a broken answer: it was made,
     and billed, and would come out the same.
     """
-    if isinstance(error, UpstreamUnreachable | UpstreamRateLimited):
+    if isinstance(error, UpstreamUnreachable | UpstreamRateLimited | UpstreamLoading):
         return True
     return (
         judge(error) is Verdict.FAILURE

@@ -3,7 +3,8 @@
 Read in this order: ``options`` (what the command line says, where things lie), ``runtime`` (file,
 environment and database read together, and again when one of them changes), ``documents`` (what is
 shown of it), ``disk`` (replacing a file safely), ``file`` and ``database`` (the two homes that a
-change is written to), ``administration`` (every change goes through here).
+change is written to), ``administration`` (every change goes through here), ``rotation`` (refresh
+tokens that their endpoints have rotated).
 """
 
 from dragoman.runtime.options import (

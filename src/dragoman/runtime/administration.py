@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from dragoman.config.assemble import DEMO, ENVIRONMENT, FLAG, Fixed, Sourced
+from dragoman.canonical.secret import Secret
+from dragoman.config.assemble import DATABASE, DEMO, ENVIRONMENT, FILE, FLAG, Fixed, Sourced
 from dragoman.config.changes import checked_settings
 from dragoman.config.load import Configuration
 from dragoman.config.problems import ConfigurationRefused
@@ -18,6 +19,7 @@ from dragoman.runtime.database import DatabaseHome, noted, take_over
 from dragoman.runtime.file import LOCK_NAME, FileHome
 from dragoman.runtime.keys import KeyDesk
 from dragoman.runtime.refusals import in_words, really_changed
+from dragoman.runtime.rotation import GATEWAY, Rotated, rotation_of
 from dragoman.runtime.runtime import Runtime
 from dragoman.server.admin.contract import (
     Actor,
@@ -113,6 +115,30 @@ class Administrator:
             await self._home.remove_channel(channel_id, actor)
 
         await self._do(work)
+
+    async def rotate_credential(self, old: Secret, new: Secret) -> Rotated:
+        """Put a refresh token that its endpoint has rotated in the place of the old one, wherever that
+        stands and can be changed."""
+
+        async def work() -> Rotated:
+            # What was written meanwhile by hand, or by another process, must not be undone.
+            try:
+                await self._runtime.refresh()
+            except ConfigurationRefused as error:
+                raise Storage(str(error)) from None
+            rotated = Rotated.NOWHERE
+            for one in self._runtime.channels:
+                changes = rotation_of(one.entry, old, new)
+                if not changes:
+                    continue
+                if one.origin in (DATABASE, FILE):
+                    await self._home.change_channel(one.entry.id, changes, GATEWAY)
+                    rotated = Rotated.KEPT
+                elif rotated is Rotated.NOWHERE:
+                    rotated = Rotated.FIXED
+            return rotated
+
+        return await self._do(work)
 
     async def keys(self) -> list[Document]:
         """As Administration.keys; one of the demonstration has the source ``demo``."""

@@ -19,6 +19,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from dragoman.engine.dispatch import Dispatcher
+from dragoman.engine.guard import Guard
+from dragoman.engine.opening import Keep, Openings, keep_nothing
 from dragoman.engine.pipeline import Pipeline, ProfileOf
 from dragoman.engine.planning import Rules
 from dragoman.engine.prober import Prober
@@ -78,6 +80,10 @@ class Settings(Interface):
     @property
     def log_prompts(self) -> bool: ...
     @property
+    def allow_private_urls(self) -> tuple[str, ...]: ...
+    @property
+    def fetch_through_proxies(self) -> bool: ...
+    @property
     def enable_cors(self) -> bool: ...
     @property
     def cors_origins(self) -> tuple[str, ...]: ...
@@ -120,17 +126,23 @@ async def run_server(
     catalog: Mapping[str, Provider] | None = None,
     administration: Administration | None = None,
     recorder: Recorder | None = None,
+    keep_credential: Keep = keep_nothing,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain: answers under way are finished, new requests get
     503. ``catalog`` are the providers that a client may name, ``administration`` what the admin API
     manages; without it there is none. ``recorder`` keeps the request log; it is started and closed
-    here. ``ready`` is called once the port is open. Raises OSError if it cannot be opened."""
+    here. ``keep_credential`` keeps a refresh token that was rotated. ``ready`` is called once the port
+    is open. Raises OSError if it cannot be opened."""
     raise_file_limit()
     transport = Transport()
     dispatcher = Dispatcher(clock=time.monotonic, random=random.random)
     pipeline = Pipeline(
-        protocols=protocols, profile_of=profile_of, transport=transport, dispatcher=dispatcher
+        protocols=protocols,
+        profile_of=profile_of,
+        transport=transport,
+        dispatcher=dispatcher,
+        openings=Openings(transport, keep_credential),
     )
     gateway = Gateway(pipeline, note_use=source.note_use, price_of=price_of, catalog=catalog)
     if recorder is not None:
@@ -143,6 +155,10 @@ async def run_server(
         _configure(gateway, state)
         prober.seconds = state.settings.probe_seconds
         gateway.model_lists.seconds = state.settings.model_list_seconds
+        transport.guard = Guard(
+            state.settings.allow_private_urls,
+            through_proxies=state.settings.fetch_through_proxies,
+        )
         if recorder is not None:
             recorder.configure(state.settings.request_log_limit, state.settings.request_log_days)
 

@@ -103,14 +103,14 @@ class AnthropicMessages:
 def _opening(question: Ask) -> list[Any]:
     if not question.images:
         return [{"role": "user", "content": question.prompt}]
-    images = [
-        {
-            "type": "image",
-            "source": {"type": "base64", "media_type": "image/png", "data": data},
-        }
-        for data in question.images
-    ]
+    images = [{"type": "image", "source": _source(image)} for image in question.images]
     return [{"role": "user", "content": [*images, {"type": "text", "text": question.prompt}]}]
+
+
+def _source(image: str) -> dict[str, Any]:
+    if image.startswith("http"):
+        return {"type": "url", "url": image}
+    return {"type": "base64", "media_type": "image/png", "data": image}
 
 
 def _outcome(answer: Message) -> Outcome:

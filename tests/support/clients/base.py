@@ -44,7 +44,7 @@ TIME = Tool("get_time", "The time in a zone", TIME_SCHEMA)
 
 @dataclass(frozen=True)
 class Ask:
-    """One question. ``images`` are base64 PNGs; ``think`` asks for visible reasoning."""
+    """One question. ``images`` are base64 PNGs or web addresses; ``think`` asks for visible reasoning."""
 
     model: str
     prompt: str = "Say hello."
@@ -89,6 +89,11 @@ class Failed(Exception):
         self.status = status
         self.message = message
         self.headers = headers
+
+
+def image_url(image: str) -> str:
+    """The address of an image, which may be one that holds the data itself."""
+    return image if image.startswith("http") else f"data:image/png;base64,{image}"
 
 
 class Client(Protocol):

@@ -76,9 +76,13 @@ class GeminiGenerate:
 
 def _opening(question: Ask) -> list[Any]:
     parts = [types.Part(text=question.prompt)]
-    for data in question.images:
-        blob = types.Blob(mime_type="image/png", data=base64.b64decode(data))
-        parts.append(types.Part(inline_data=blob))
+    for image in question.images:
+        if image.startswith("http"):
+            file = types.FileData(mime_type="image/png", file_uri=image)
+            parts.append(types.Part(file_data=file))
+        else:
+            blob = types.Blob(mime_type="image/png", data=base64.b64decode(image))
+            parts.append(types.Part(inline_data=blob))
     return [types.Content(role="user", parts=parts)]
 
 

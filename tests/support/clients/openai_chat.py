@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tests.support.clients.base import Ask, Call, Failed, Outcome
+from tests.support.clients.base import Ask, Call, Failed, Outcome, image_url
 
 
 def failed(error: openai.OpenAIError) -> Failed:
@@ -79,7 +79,7 @@ class OpenAIChat:
 def _opening(question: Ask) -> list[Any]:
     content: Any = question.prompt
     if question.images:
-        urls = [f"data:image/png;base64,{data}" for data in question.images]
+        urls = [image_url(image) for image in question.images]
         content = [
             {"type": "text", "text": question.prompt},
             *({"type": "image_url", "image_url": {"url": url}} for url in urls),

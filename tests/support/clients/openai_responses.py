@@ -10,7 +10,7 @@ import openai
 import pydantic
 from openai.types.responses import Response, ResponseStreamEvent
 
-from tests.support.clients.base import Ask, Call, Failed, Outcome
+from tests.support.clients.base import Ask, Call, Failed, Outcome, image_url
 from tests.support.clients.openai_chat import failed
 
 # By their ``type``, because a mismatch with the whole union is told once for each of its members.
@@ -111,9 +111,8 @@ def _opening(question: Ask) -> list[Any]:
     if not question.images:
         return [{"role": "user", "content": question.prompt}]
     parts: list[dict[str, Any]] = [{"type": "input_text", "text": question.prompt}]
-    for data in question.images:
-        url = f"data:image/png;base64,{data}"
-        parts.append({"type": "input_image", "image_url": url, "detail": "auto"})
+    for image in question.images:
+        parts.append({"type": "input_image", "image_url": image_url(image), "detail": "auto"})
     return [{"role": "user", "content": parts}]
 
 

@@ -17,6 +17,7 @@ import msgspec
 from dragoman.canonical.errors import (
     GatewayError,
     UpstreamError,
+    UpstreamLoading,
     UpstreamRefusedCredential,
     from_upstream_status,
 )
@@ -116,8 +117,10 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Gatewa
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         document = None
     retry_after = retry_after_seconds(headers, now=0.0)
-    if retry_after is None:
-        retry_after = loading_seconds(document)
+    if status == 503 and (seconds := loading_seconds(document)) is not None:
+        seconds = seconds if retry_after is None else retry_after
+        message = _read(document)[1]
+        return UpstreamLoading(message, upstream_status=status, retry_after=seconds)
     return error_from_body(document, status, retry_after)
 
 

@@ -19,6 +19,7 @@ PROTOCOL = Protocol(
     name=PROTOCOL_ID,
     title="Ollama chat",
     endpoint=lambda model, stream: "/api/chat",
+    bytes_only=lambda profile: ("image",),
     models_path="/api/tags",
     headers={},
     stream_media_type="application/x-ndjson",

@@ -14,7 +14,10 @@ there. ``profile.drops`` may name, besides settings, ``tool_choice``, ``parallel
 
 from __future__ import annotations
 
-from dragoman.protocols.base import Protocol
+from collections.abc import Collection
+
+from dragoman.protocols import base
+from dragoman.protocols.base import ModelProfile, Protocol
 from dragoman.protocols.openai_chat.embeddings import EMBEDDINGS
 from dragoman.protocols.openai_chat.encode import encode_request, repeat_request
 from dragoman.protocols.openai_chat.request import decode_request, parse_request
@@ -34,11 +37,18 @@ def endpoint(model: str, stream: bool) -> str:
     return "/chat/completions"
 
 
+def bytes_only(profile: ModelProfile) -> Collection[str]:
+    """Images go by their address; documents do where the provider says so."""
+    documents = () if profile.quirks.get("file_url") else ("document",)
+    return (*base.bytes_only(profile), "audio", *documents)
+
+
 PROTOCOL = Protocol(
     name=PROTOCOL_ID,
     title="OpenAI Chat Completions",
     models_path="/models",
     endpoint=endpoint,
+    bytes_only=bytes_only,
     headers={},
     parse_request=parse_request,
     decode_request=decode_request,

@@ -9,7 +9,7 @@ the request (``request``, ``history``, ``encode``), the answer (``echo``, ``outp
 from __future__ import annotations
 
 from dragoman.canonical.signature import Origin
-from dragoman.protocols.base import Parsed, Protocol, StreamRelay
+from dragoman.protocols.base import Parsed, Protocol, StreamRelay, bytes_only
 from dragoman.protocols.openai_responses.encode import encode_request, repeat_request
 from dragoman.protocols.openai_responses.marks import ID
 from dragoman.protocols.openai_responses.request import decode_request, parse_request
@@ -34,6 +34,7 @@ PROTOCOL = Protocol(
     title="OpenAI Responses",
     models_path="/models",
     endpoint=_endpoint,
+    bytes_only=lambda profile: (*bytes_only(profile), "audio"),
     headers={},
     parse_request=parse_request,
     decode_request=decode_request,

@@ -17,6 +17,7 @@ import msgspec
 from dragoman.canonical.errors import (
     GatewayError,
     UpstreamError,
+    UpstreamLoading,
     UpstreamModelMissing,
     UpstreamRefusedCredential,
     UpstreamRejected,
@@ -127,8 +128,9 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Gatewa
     retry_after = retry_after_seconds(headers, now=0.0)
     if retry_after is not None and not math.isfinite(retry_after):
         retry_after = None
-    if retry_after is None:
-        retry_after = loading_seconds(value)
+    if status == 503 and (seconds := loading_seconds(value)) is not None:
+        seconds = seconds if retry_after is None else retry_after
+        return UpstreamLoading(message, upstream_status=status, retry_after=seconds)
     return _choose(status, message, code, param, retry_after)
 
 

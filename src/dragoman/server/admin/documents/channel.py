@@ -21,6 +21,26 @@ class Price(Given):
     output: float = Field(0.0, ge=0, le=1_000_000, description="For tokens that the model writes.")
 
 
+class OAuth(Given):
+    """How a refresh token becomes an access token (RFC 6749, section 6)."""
+
+    token_url: str = Field(
+        description="The token endpoint: https, but for a server on this machine.",
+        examples=["https://auth.example.com/oauth/token"],
+    )
+    client_id: str | None = Field("", description="The operator's own client id.")
+    client_secret: str | None = Field(None, description="Its secret, if it has one. Write-only.")
+    scope: str | None = Field("", description="The scope to ask for; else that of the sign-in.")
+
+
+class OAuthShown(OAuth):
+    """How a refresh token becomes an access token; `***` stands for the secret."""
+
+    model_config = ConfigDict(extra="ignore", strict=False)
+
+    client_secret: Masked | None = Field(None, description="`***` if one is set.")
+
+
 class ChannelNew(Given):
     """A channel to make: one configured way to a provider."""
 
@@ -139,6 +159,9 @@ class ChannelNew(Given):
         {}, description="Ways in which this upstream differs from the protocol it speaks."
     )
     prices: dict[str, Price] = Field({}, description="The operator's own prices, by model.")
+    oauth: OAuth | None = Field(
+        None, description="The credentials are refresh tokens, to be exchanged as this says."
+    )
 
 
 ChannelChange = change_of(
@@ -201,6 +224,7 @@ class Channel(ChannelNew, _Identified):
     api_keys: list[Masked] = Field([], description="`***` for each further credential.")
     proxy_url: Masked | None = Field(None, description="`***` if one is set.")
     headers: dict[str, Masked] = Field({}, description="Names as they are, values as `***`.")
+    oauth: OAuthShown | None = Field(None, description="How refresh tokens are exchanged, if so.")
     models: list[str] = Field([], description="The models it serves; none listed means all.")
     tags: list[str] = Field([], description="The operator's own words for it.")
     protocols: Mapping[str, str] = Field(

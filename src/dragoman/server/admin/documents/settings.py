@@ -84,6 +84,17 @@ class SettingValues(Given):
     log_prompts: bool = Field(
         False, description="Whether prompts and answers are remembered with them."
     )
+    allow_private_urls: list[str] = Field(
+        [],
+        description="Hosts, addresses and networks that clients may have files fetched from though they "
+        "are not public, each with a port or without.",
+        examples=[["nas.example", "10.1.0.0/16", "192.168.1.5:8080"]],
+    )
+    fetch_through_proxies: bool = Field(
+        False,
+        description="Whether addresses that clients name are fetched through a channel's proxy, which "
+        "hides what a name stands for.",
+    )
 
 
 SettingsChange = change_of(
