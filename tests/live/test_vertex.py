@@ -85,7 +85,7 @@ def test_the_express_key_goes_first_and_needs_no_project(both: Site) -> None:
     assert both.google.tokens.exchanges == []
 
 
-@pytest.mark.row("S1-14", "S1-15")
+@pytest.mark.row("S1-14", "S1-15", "S1-19")
 def test_what_an_express_key_cannot_do_goes_to_a_service_account(both: Site) -> None:
     assert both.say("gemini-3.1-flash-exp").choices[0].message.content == GREETING
     assert both.last.who in ("one", "two")
@@ -112,7 +112,7 @@ def test_prefixes_choose_the_credential(both: Site) -> None:
     assert both.last.model == "gemini-2.5-flash-lite"
 
 
-@pytest.mark.row("S1-8", "S1-9", "S1-16")
+@pytest.mark.row("S1-8", "S1-9", "S1-16", "S1-18")
 def test_service_accounts_take_turns_with_roundrobin(both: Site) -> None:
     assert both.who_answers(6, "[PAY]gemini-2.5-flash") == {"one": 3, "two": 3}
     assert {call.project for call in both.google.calls} == {"one-project", "two-project"}

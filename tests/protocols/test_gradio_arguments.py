@@ -137,15 +137,19 @@ def test_an_app_with_a_history_of_pairs(name: str, history: list[Any]) -> None:
     assert arrange(question("One?", "Two.", "Three?"), door(name)).values == ["Three?", history]
 
 
-@pytest.mark.parametrize("version", ["5.49", "6.31"])
-def test_an_app_with_a_history_of_messages_only(version: str) -> None:
+def in_parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
+@pytest.mark.parametrize(("version", "content"), [("5.49", str), ("6.31", in_parts)])
+def test_an_app_with_a_history_of_messages_only(version: str, content: Any) -> None:
     asked = question("One?", "Two.", "Three?", system="Be brief.", settings={"temperature": 1.5})
     assert arrange(asked, door(f"{version}-bot", "respond")).values == [
         [
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "One?"},
-            {"role": "assistant", "content": "Two."},
-            {"role": "user", "content": "Three?"},
+            {"role": "system", "content": content("Be brief.")},
+            {"role": "user", "content": content("One?")},
+            {"role": "assistant", "content": content("Two.")},
+            {"role": "user", "content": content("Three?")},
         ],
         1.5,
     ]

@@ -79,9 +79,9 @@ def test_a_message_with_files_is_told_from_a_text(version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "messages"), [("4.19-bot", False), ("5.49-bot", True), ("6.31-bot", True)]
+    ("name", "messages"), [("4.19-bot", "pairs"), ("5.49-bot", "text"), ("6.31-bot", "parts")]
 )
-def test_histories_of_pairs_are_told_from_those_of_messages(name: str, messages: bool) -> None:
+def test_histories_of_pairs_are_told_from_those_of_messages(name: str, messages: str) -> None:
     chosen = door(name, "respond")
     history = chosen.slots[roles_of(chosen)["history"]]
     assert (history.component, history.messages) == ("chatbot", messages)

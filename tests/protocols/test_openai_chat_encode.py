@@ -189,7 +189,7 @@ def test_what_a_provider_refuses() -> None:
     request = ask(
         settings=Settings(temperature=1, seed=3),
         tools=[Tool(name="f", strict=True)],
-        tool_choice=ToolChoice(mode="auto"),
+        tool_choice=ToolChoice(mode="required"),
         parallel_tool_calls=True,
         output=SCHEMA,
         reasoning=ReasoningConfig(effort="low"),
@@ -200,6 +200,27 @@ def test_what_a_provider_refuses() -> None:
     assert notes == dict.fromkeys(
         ["settings.seed", "tools.0.strict", *sorted(drops - {"seed", "strict"})], Action.DROPPED
     )
+
+
+def test_a_choice_of_tools_that_cannot_be_said() -> None:
+    refusing = ModelProfile(drops=frozenset({"tool_choice"}))
+    by_itself = ask(tools=[Tool(name="f")], tool_choice=ToolChoice(mode="auto"))
+    body, notes = encode_for(by_itself, refusing)
+    assert "tools" in body
+    assert "tool_choice" not in body
+    assert notes == {}  # that is what it means without a word
+    never = ask(tools=[Tool(name="f")], tool_choice=ToolChoice(mode="none"))
+    body, notes = encode_for(never, refusing)
+    assert "tools" not in body
+    assert notes == {"tool_choice": Action.EMULATED}
+
+
+def test_a_temperature_out_of_range() -> None:
+    profile = ModelProfile(quirks={"temperature_range": [0.01, 1]})
+    for asked, sent in ((0, 0.01), (0.5, 0.5), (1, 1), (1.7, 1)):
+        body, notes = encode_for(ask(settings=Settings(temperature=asked)), profile)
+        assert body["temperature"] == sent
+        assert notes == ({} if asked == sent else {"settings.temperature": Action.CLAMPED})
 
 
 def test_stop_and_top_k() -> None:

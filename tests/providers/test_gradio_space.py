@@ -12,9 +12,9 @@ from dragoman.canonical.errors import (
     GatewayError,
     InvalidRequest,
     UpstreamBroken,
+    UpstreamLoading,
     UpstreamMisconfigured,
     UpstreamModelMissing,
-    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
 )
@@ -140,7 +140,10 @@ def test_a_models_own_space_flags_and_endpoint() -> None:
     world = World("6.31-bot")
     spaces = {"My-Model": {"space": "someone/chat", "api_name": "respond"}}
     world.open(draft("my-model", spaces=spaces))
-    assert job(world)["data"] == [[{"role": "user", "content": "hi"}], 0.5]
+    assert job(world)["data"] == [
+        [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -258,21 +261,22 @@ def test_cookies_lead_to_the_replica_that_has_the_job() -> None:
 @pytest.mark.parametrize(
     ("stage", "word", "seconds"),
     [
-        ("PAUSED", "paused", None),
+        ("PAUSED", "paused", 300),
         ("BUILDING", "coming up", 30),
         ("SLEEPING", "coming up", 30),
         ("APP_STARTING", "coming up", 30),
-        ("RUNTIME_ERROR", "does not run", None),
-        ("NO_APP_FILE", "does not run", None),
-        ("SOMETHING_NEW", "does not run", None),
+        ("RUNTIME_ERROR", "does not run", 300),
+        ("NO_APP_FILE", "does not run", 300),
+        ("SOMETHING_NEW", "does not run", 300),
     ],
 )
 @pytest.mark.row("S0-49")
-def test_a_space_that_is_not_up(stage: str, word: str, seconds: float | None) -> None:
+def test_a_space_that_is_not_up(stage: str, word: str, seconds: float) -> None:
+    """Its channel's other Spaces are none the worse for it."""
     world = World()
     world.answers["hf.space/config"] = reply(503, b"<html>zzz</html>")
     world.answers["/runtime"] = reply(200, {"stage": stage})
-    with pytest.raises(UpstreamOverloaded, match=word) as caught:
+    with pytest.raises(UpstreamLoading, match=word) as caught:
         world.open(draft())
     assert (caught.value.status, caught.value.retry_after) == (503, seconds)
 
@@ -356,7 +360,7 @@ def test_a_redirect_is_not_followed() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "status"),
     [
-        (reply(503, {"detail": "Queue is full."}), UpstreamOverloaded, 503),
+        (reply(503, {"detail": "Queue is full."}), UpstreamLoading, 503),
         (reply(422, {"detail": [{"message": "Too long"}]}), UpstreamRejected, 422),
         (reply(400, {"detail": "No"}), UpstreamRejected, 400),
         (reply(200, []), UpstreamBroken, 502),

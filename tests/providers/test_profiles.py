@@ -20,6 +20,8 @@ DROPPABLE = {
     "parallel_tool_calls",
     "output",
     "reasoning",
+    "strict",
+    "name",
 }
 
 
@@ -151,6 +153,7 @@ def test_later_rows_replace_and_drops_add_up() -> None:
         "presence_penalty",
         "frequency_penalty",
         "tool_choice",
+        "strict",
     }
     assert kimi.quirks["reasoning_style"] == "thinking"
     assert kimi.quirks["max_tokens_field"] == "max_completion_tokens"

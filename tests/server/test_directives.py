@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dragoman.server.directives import take_provider
+from dragoman.server.directives import own_token, take_provider
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,32 @@ def test_hostile_bodies_are_left_to_their_protocol() -> None:
     assert take_provider(deep, [])[0] == deep
     big = json.dumps({"provider": "x" * 100_000}).encode()
     assert take_provider(big, [])[1] == "x" * 100_000
+
+
+@pytest.mark.row("S0-31")
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({}, None),
+        ({"authorization": "Bearer hf_caller"}, "hf_caller"),
+        ({"authorization": "hf_caller"}, "hf_caller"),
+        ({"x-hf-authorization": "bearer  hf_caller"}, "hf_caller"),
+        (
+            {"authorization": "Bearer hf_other", "x-hf-authorization": "Bearer hf_caller"},
+            "hf_caller",
+        ),
+        (
+            {"authorization": "Bearer sk-gw-key", "x-hf-authorization": "Bearer hf_caller"},
+            "hf_caller",
+        ),
+        ({"authorization": "Bearer sk-gw-key"}, None),
+        ({"authorization": "Basic hf_caller"}, None),
+        ({"authorization": "Bearer hf_two words"}, None),
+        ({"authorization": "Bearer hf_"}, None),
+        ({"x-api-key": "hf_caller"}, None),
+    ],
+)
+def test_the_clients_own_token(headers: dict[str, str], token: str | None) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    found = own_token(raw)
+    assert (found.reveal() if found else None) == token

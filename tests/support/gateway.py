@@ -85,14 +85,14 @@ class Gateway:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """Without ``config`` the database is all it has. ``environ`` is added to the few variables
-        that a gateway under test inherits."""
+        that a gateway under test inherits; with a ``PORT`` among them, no flag says where to listen."""
         self.config: Mapping[str, Any] = config or {}
         self._has_file = config is not None
         self._arguments = list(arguments)
         self._environ = dict(environ or {})
         self._folder = tempfile.TemporaryDirectory(prefix="dragoman-test-")
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
+        self.port = int(self._environ.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Gateway:
@@ -104,9 +104,10 @@ class Gateway:
     def _start(self) -> None:
         folder = Path(self._folder.name)
         config = ("--config", str(folder / "config.json")) if self._has_file else ()
+        flags = ("--host", "127.0.0.1", "--port", str(self.port))
         command = [
             *(sys.executable, "-m", "dragoman", "serve", *config),
-            *("--host", "127.0.0.1", "--port", str(self.port)),
+            *(() if "PORT" in self._environ else flags),
             *("--data-dir", str(folder / "data"), *self._arguments),
         ]
         with (folder / "log").open("ab") as log:

@@ -18,9 +18,9 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import gradio as gr  # noqa: E402 - it reads the environment when it is imported
-import uvicorn  # noqa: E402
-from fastapi import FastAPI, HTTPException, Request  # noqa: E402
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
 
 QUOTA = "You have exceeded your GPU quota (60s requested vs. 41s left). Try again in 1:02:03"
 HIDDEN = "a secret of the app's own"
@@ -56,7 +56,7 @@ def files(message: dict[str, Any], history: list[Any]) -> Iterator[str]:
     yield from words(json.dumps({"text": message["text"], "names": names, "sizes": sizes}))
 
 
-def tuned(  # noqa: PLR0913 - the arguments are the point
+def tuned(
     message: str,
     history: list[Any],
     system_message: str,
@@ -71,7 +71,7 @@ def tuned(  # noqa: PLR0913 - the arguments are the point
     )
 
 
-def reasoner(  # noqa: PLR0913
+def reasoner(
     input_data: str,
     history: list[Any],
     system_prompt: str,
@@ -109,6 +109,7 @@ def quota(message: str, history: list[Any], request: gr.Request) -> Iterator[str
 
 def broken(message: str, history: list[Any]) -> Iterator[str]:
     yield "Half an"
+    time.sleep(0.5)  # for the words to be under way by themselves
     raise ValueError(HIDDEN)
 
 
@@ -196,6 +197,8 @@ def hub(url: str, names: list[str]) -> FastAPI:
     def host(owner: str, name: str, request: Request) -> dict[str, str]:
         if "bad" in request.headers.get("authorization", ""):
             raise HTTPException(401, "Invalid credentials in Authorization header")
+        if name == "private" and "hf_operator" not in request.headers.get("authorization", ""):
+            raise HTTPException(401, "Invalid username or password.")
         found = BUILT_IN.get(f"{owner}/{name}", name if owner == "team" else "")
         if found not in (*names, *STAGES):
             raise HTTPException(404, "Repository not found")

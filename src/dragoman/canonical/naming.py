@@ -17,8 +17,9 @@ class Naming(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     this way to the provider is wanted. ``endings`` may follow it; the provider's opener knows what
     each does. They are shown in the list of models for those that fit their globs, of which one with
     ``!`` first leaves models out again. ``not_prefixes`` and ``not_endings`` ask for another way to
-    the provider, and so does a name that a glob of ``not_models`` fits. ``renamed`` maps names out of use to what took their place. ``protocols`` maps
-    endings (the empty one: none) to the protocol that a model is asked in, whatever the client speaks.
+    the provider, and so does a name that a glob of ``not_models`` fits. ``renamed`` maps names out of
+    use to what took their place. ``protocols`` maps endings (the empty one: none) to the protocol that
+    a model is asked in, whatever the client speaks.
     """
 
     prefixes: tuple[str, ...] = ()
@@ -41,14 +42,14 @@ class Naming(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     def upstream(self, model: str) -> str:
         """The present name without its prefix, the ending still there."""
         name, ending = self.split(model)
-        return self.renamed.get(name.casefold(), name) + ending
+        return self._present(name) + ending
 
     def asks_for_another(self, model: str) -> bool:
         """Whether ``model`` asks for another way to the provider."""
         folded = model.casefold()
         if folded.startswith(_folded(self.not_prefixes)) or folded.endswith(self.not_endings):
             return True
-        return bool(self.not_models) and fits(self.upstream(model), self.not_models)
+        return bool(self.not_models) and fits(self._present(self.split(model)[0]), self.not_models)
 
     def protocol(self, model: str) -> str:
         """The protocol that ``model`` is asked in; empty if the naming does not say."""
@@ -59,6 +60,9 @@ class Naming(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     def listed(self, models: Iterable[str]) -> tuple[str, ...]:
         """Those of ``models`` that are to be had this way, with the endings that are shown for them."""
         return tuple(self._listed(models))
+
+    def _present(self, name: str) -> str:
+        return self.renamed.get(name.casefold(), name)
 
     def _listed(self, models: Iterable[str]) -> Iterator[str]:
         for model in models:

@@ -31,6 +31,7 @@ def banner(runtime: Runtime, new_key: str | None) -> str:
         f"  Channels  {_channels(runtime)}",
         f"  Models    {_models(runtime)}",
         f"  Keys      {_keys(runtime)}",
+        f"  Dashboard {_dashboard(runtime)}",
         f"  Data      {runtime.data_dir.resolve()}",
         "",
     ]
@@ -130,6 +131,16 @@ def _keys(runtime: Runtime) -> str:
         return "none (make one: dragoman keys create NAME)"
     listed = ", ".join(f"{count} from the {place}" for place, count in places.items())
     return f"{places.total()} usable: {listed}"
+
+
+def _dashboard(runtime: Runtime) -> str:
+    """Where it is, and who gets in: admin keys open it and no model, so they count apart."""
+    settings, now = runtime.state.settings, time.time()
+    url = addresses(settings.host, settings.port)[0] + "/admin"
+    admins = sum(key.admin and key.refusal(now) is None for key in runtime.assembly.keys)
+    if not admins:
+        return f"{url}  (no admin key yet; make one: dragoman keys create NAME --admin)"
+    return f"{url}  ({admins} admin key{'s' if admins > 1 else ''})"
 
 
 def _place_of_key(key_id: str, runtime: Runtime) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from dragoman.cli.output import CommandFailed
+from dragoman.config.vertex import split_objects
 
 Many = list[str] | None
 
@@ -123,11 +124,18 @@ def _credentials(api_keys: Many, from_stdin: bool) -> dict[str, Any]:
             "give one of --api-key and --api-key-stdin", param_hint="--api-key"
         )
     if from_stdin:
-        api_keys = [line.strip() for line in sys.stdin if line.strip()]
+        api_keys = _keys_in(sys.stdin.read())
     if not api_keys:
         return {"api_key": ""} if from_stdin else {}
     first, *others = api_keys
     return {"api_key": first, "api_keys": others}
+
+
+def _keys_in(text: str) -> list[str]:
+    """A key on each line, or service accounts as Google gives them: JSON over many lines."""
+    if text.lstrip().startswith("{"):
+        return list(split_objects(text))
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _pairs(texts: Iterable[str], option: str, form: str, *, blank: bool = False) -> dict[str, str]:

@@ -11,9 +11,9 @@ import msgspec
 from dragoman.canonical.errors import (
     UpstreamBroken,
     UpstreamError,
+    UpstreamLoading,
     UpstreamMisconfigured,
     UpstreamModelMissing,
-    UpstreamOverloaded,
     UpstreamRefusedCredential,
 )
 from dragoman.protocols.gradio.errors import decode_error
@@ -26,6 +26,7 @@ from dragoman.wire.http import HttpReply, HttpRequest
 KEPT_SECONDS = 600.0
 """How long a server's description is believed; authors change their apps."""
 _COMING_UP_SECONDS = 30.0
+_DOWN_SECONDS = 300.0
 
 T = TypeVar("T")
 Steps = Generator[Step, HttpReply, T]
@@ -33,7 +34,6 @@ Steps = Generator[Step, HttpReply, T]
 _COMING_UP = frozenset(
     {"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING", "SLEEPING"}
 )
-_BROKEN = frozenset({"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE"})
 
 
 class _Host(msgspec.Struct):
@@ -120,24 +120,27 @@ def _not_there(
     runtime = yield _hub_request(place, way, "runtime")
     stage = _read(runtime, _Runtime).stage if runtime.status == 200 else ""
     if stage == "PAUSED":
-        return UpstreamOverloaded(
-            "The Space is paused; its author can wake it.", upstream_status=503
-        )
+        return _unavailable("The Space is paused; its author can wake it.")
     if stage in _COMING_UP:
-        return UpstreamOverloaded(
+        return UpstreamLoading(
             f"The Space is coming up ({stage.lower()}).",
             upstream_status=503,
             retry_after=_COMING_UP_SECONDS,
         )
-    if stage in _BROKEN or (stage and stage != "RUNNING"):
-        return UpstreamOverloaded(
-            f"The Space does not run ({stage.lower()[:40]}).", upstream_status=503
-        )
+    if stage not in ("", "RUNNING"):
+        return _unavailable(f"The Space does not run ({stage.lower()[:40]}).")
     if reply.status == 200:
         return UpstreamMisconfigured("The Space is no Gradio app.")
     if reply.status == 404:
-        return UpstreamOverloaded("The Space does not answer.", upstream_status=503)
+        return _unavailable("The Space does not answer.")
     return refusal(reply, bearer)
+
+
+def _unavailable(message: str) -> UpstreamError:
+    """The error for one Space, whatever becomes of the channel's others."""
+    return UpstreamLoading(
+        message, upstream_status=503, retry_after=_DOWN_SECONDS, code="space_unavailable"
+    )
 
 
 def _hub_request(place: Place, way: Way, what: str) -> HttpRequest:

@@ -19,6 +19,7 @@ from dragoman.providers.opening import Draft
 
 PUBLIC_HUB = "https://huggingface.co"
 _HUB_HOSTS = frozenset({"huggingface.co", "hf.co", "www.huggingface.co"})
+_TOKEN = "hf_"  # noqa: S105 - how tokens begin
 SPACES_HOST = ".hf.space"
 
 
@@ -81,9 +82,11 @@ def hub_of(draft: Draft) -> tuple[str, bool]:
 
 def bearer_of(draft: Draft, place: Place) -> Bearer | None:
     """The token for ``place``: the caller's own before the channel's. The channel's does not go to a
-    Space that only a client has named: its author could keep it."""
-    if draft.caller_credential is not None:
-        return Bearer(draft.caller_credential, callers=True)
+    Space that only a client has named: its author could keep it. What a caller brings and is no token
+    of Hugging Face's is somebody else's secret, and goes nowhere."""
+    own = draft.caller_credential
+    if own is not None and own.reveal().startswith(_TOKEN):
+        return Bearer(own, callers=True)
     if draft.credential is not None and place.named:
         return Bearer(draft.credential, callers=False)
     return None

@@ -24,6 +24,8 @@ from dragoman.canonical.errors import (
     Unauthorized,
     UpstreamBroken,
     UpstreamError,
+    UpstreamLoading,
+    UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRefusedCredential,
     UpstreamRejected,
@@ -44,6 +46,7 @@ logger = logging.getLogger("dragoman.gradio")
 
 REFUSED_SECONDS = 300.0
 """How long a token that was refused is left out of further calls."""
+_QUEUE_SECONDS = 5.0
 _RESCUED = ("401", "429", "token", "limit", "quota")
 _QUESTION = msgspec.json.Decoder(Question)
 _NAME = re.compile(r"[^\w. -]", re.ASCII)
@@ -123,7 +126,7 @@ class _Call:
         job = _Job(server, door, way, arrangement.data(uploaded))
         reply = way.seen((yield job.request()))
         if reply.status != 200:
-            raise refusal(reply, bearer)
+            raise _not_taken(reply, bearer)
         event_id = _event_id(reply)
         return Opened(
             request=job.events(event_id),
@@ -208,6 +211,17 @@ def _upload(
             described = {"path": _path_of(reply), "size": len(content), "mime_type": media_type}
         uploaded.append({**described, "orig_name": name, "meta": {"_type": "gradio.FileData"}})
     return uploaded
+
+
+def _not_taken(reply: HttpReply, bearer: Bearer | None) -> UpstreamError:
+    """Why there is no job. One app's full queue says nothing about the channel's others."""
+    error = refusal(reply, bearer)
+    if not isinstance(error, UpstreamOverloaded):
+        return error
+    seconds = _QUEUE_SECONDS if error.retry_after is None else error.retry_after
+    return UpstreamLoading(
+        error.message, upstream_status=503, retry_after=seconds, code="queue_full"
+    )
 
 
 def _without_addresses(question: Question) -> list[Note]:

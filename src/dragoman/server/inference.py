@@ -20,7 +20,7 @@ from dragoman.routing.plan import Plan
 from dragoman.server.answer import AsgiAnswer, RawHeaders, Receive, Scope
 from dragoman.server.body import header, read_body
 from dragoman.server.client_watch import ClientWatch
-from dragoman.server.directives import take_provider
+from dragoman.server.directives import own_token, take_provider
 from dragoman.server.gateway import Gateway, check_model
 from dragoman.server.models import Models, list_models, show_model
 from dragoman.server.routes import Operation, Route, protocol_of
@@ -123,6 +123,7 @@ class Inference:
             principal=incoming.principal,
             strict=header(incoming.headers, b"dragoman-strict") == "true",
             trace=trace,
+            caller_credential=own_token(incoming.headers),
             client_headers=incoming.headers,
         )
         session = parsed.session or _session(incoming.headers)

@@ -111,8 +111,10 @@ def _opening(question: Ask) -> list[Any]:
     if not question.images:
         return [{"role": "user", "content": question.prompt}]
     parts: list[dict[str, Any]] = [{"type": "input_text", "text": question.prompt}]
-    for image in question.images:
-        parts.append({"type": "input_image", "image_url": image_url(image), "detail": "auto"})
+    parts += [
+        {"type": "input_image", "image_url": image_url(image), "detail": "auto"}
+        for image in question.images
+    ]
     return [{"role": "user", "content": parts}]
 
 

@@ -25,15 +25,15 @@ def as_history(turns: Sequence[Turn], slot: Slot, system: str = "") -> Json:
     if is_text(slot):
         lines = [f"System: {system}\n"] if system else []
         return "".join([*lines, *(f"{_SPEAKERS[turn.role]}: {turn.text}\n" for turn in turns)])
-    if _takes_pairs(slot):
+    if slot.component == "chatbot" and slot.messages == "pairs":
         return _pairs(turns, system)
-    messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-    return [{"role": "system", "content": system}, *messages] if system else messages
+    said = [(turn.role, turn.text) for turn in turns]
+    messages = [("system", system), *said] if system else said
+    return [{"role": role, "content": _content(text, slot)} for role, text in messages]
 
 
-def _takes_pairs(slot: Slot) -> bool:
-    """Until version 5 a chatbot's history was a list of [user, assistant]."""
-    return slot.component == "chatbot" and not slot.messages
+def _content(text: str, slot: Slot) -> Json:
+    return [{"type": "text", "text": text}] if slot.messages == "parts" else text
 
 
 def _pairs(turns: Sequence[Turn], system: str) -> list[Json]:

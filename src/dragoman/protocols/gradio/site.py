@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,7 +43,8 @@ class Slot(msgspec.Struct, kw_only=True, frozen=True):
 
     ``hidden`` ones belong to the server and are sent as null. ``key`` is the argument's name (or its
     label, made a name), ``type`` its JSON type, ``props`` what the component was built with.
-    ``multimodal``: an object of text and files; ``messages``: a history of messages, not of pairs.
+    ``multimodal``: an object of text and files. ``messages`` is what a history is made of: messages
+    whose content is a ``text`` or a list of ``parts``, or ``pairs``.
     """
 
     hidden: bool = False
@@ -51,7 +53,7 @@ class Slot(msgspec.Struct, kw_only=True, frozen=True):
     component: str = ""
     type: str = ""
     multimodal: bool = False
-    messages: bool = False
+    messages: Literal["pairs", "text", "parts"] = "pairs"
     has_default: bool = False
     default: Json = None
     props: dict[str, Json] = {}
@@ -172,7 +174,7 @@ def _slot(parameter: Parameter, component: Component) -> Slot:
         component=parameter.component.lower(),
         type=kind if isinstance(kind := schema.get("type"), str) else "",
         multimodal=_is_multimodal(parameter, schema),
-        messages=b'"role"' in msgspec.json.encode(schema),
+        messages=_messages(schema),
         has_default=has_default,
         default=default,
         props={name: props[name] for name in _PROPS if name in props},
@@ -183,6 +185,24 @@ def _is_multimodal(parameter: Parameter, schema: dict[str, Json]) -> bool:
     properties = schema.get("properties")
     shaped = isinstance(properties, dict) and {"text", "files"} <= properties.keys()
     return shaped or parameter.component.lower() == "multimodaltextbox"
+
+
+def _messages(schema: Json) -> Literal["pairs", "text", "parts"]:
+    """What a history's schema says of its messages: none until version 5, texts in version 5, lists of
+    parts in version 6."""
+    left = [schema]
+    while left:
+        found = left.pop()
+        if isinstance(found, dict):
+            properties = found.get("properties")
+            if isinstance(properties, dict) and {"role", "content"} <= properties.keys():
+                content = properties["content"]
+                is_list = isinstance(content, dict) and content.get("type") == "array"
+                return "parts" if is_list else "text"
+            left += found.values()
+        elif isinstance(found, list):
+            left += found
+    return "pairs"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -20,6 +20,9 @@ from dragoman.protocols.openai_chat.types import PROTOCOL_ID
 class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """``ModelProfile.quirks`` of this protocol.
 
+    forwards
+        False: the body of a client of this protocol is not sent as it is, but read and written anew,
+        because the provider refuses, or ignores, what others take.
     max_tokens_field
         Name of the output limit; the official API wants ``max_completion_tokens``.
     developer_role
@@ -28,7 +31,11 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
         Content must be one string: the texts of a message are joined.
     reasoning_history
         Where earlier reasoning goes: ``reasoning_content``, ``reasoning`` (both plain text),
-        ``reasoning_details`` (OpenRouter, MiniMax) or ``none``.
+        ``reasoning_details`` (OpenRouter), ``think`` (MiniMax: before the text, between ``<think>``
+        and ``</think>``) or ``none``.
+    reasoning_required
+        An earlier answer without reasoning gets an empty ``reasoning_content``: DeepSeek and Moonshot,
+        when they think, refuse a conversation whose tool calls come without it.
     reasoning_style
         How reasoning is asked for: ``effort`` (``reasoning_effort``), ``thinking`` (``thinking:
         {type, budget_tokens}`` beside ``reasoning_effort``: Z.ai, Moonshot, DeepSeek),
@@ -36,6 +43,9 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
         {effort | max_tokens, exclude}``). Without it, the spelling that the client used, or effort.
     thinking_on
         ``thinking.type`` that turns thinking on; MiniMax says ``adaptive``.
+    thinking_takes
+        What may be said beside ``thinking.type``: ``budget`` (``thinking.budget_tokens``) and
+        ``effort`` (``reasoning_effort``). A budget that may not becomes the nearest effort.
     efforts
         The efforts the model takes; others move to the nearest. Empty: any.
     json_schema
@@ -57,17 +67,22 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
         How many stop sequences are allowed.
     top_k
         ``top_k`` may be sent.
+    temperature_range
+        The lowest and the highest temperature that is taken; others move to the nearest.
     call_id_pattern, call_id_length
         Tool-call ids that do not match become hexadecimal digits of this length (the official API
         refuses ids of more than 40 characters, Mistral all but 9 letters and digits).
     """
 
+    forwards: bool = True
     max_tokens_field: str = "max_tokens"
     developer_role: bool = False
     join_text: bool = False
     reasoning_history: str = "reasoning_content"
+    reasoning_required: bool = False
     reasoning_style: str | None = None
     thinking_on: str = "enabled"
+    thinking_takes: tuple[str, ...] = ("budget", "effort")
     efforts: tuple[str, ...] = ()
     json_schema: bool = True
     custom_tools: bool = False
@@ -81,6 +96,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     stream_usage: bool = True
     stop_limit: int = 4
     top_k: bool = False
+    temperature_range: tuple[float, float] | None = None
     call_id_pattern: str | None = None
     call_id_length: int = 40
 

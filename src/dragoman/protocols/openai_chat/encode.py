@@ -73,6 +73,11 @@ def _encode_settings(request: Request, profile: ModelProfile, body: Wire, contex
             body["stop"] = value[: quirks.stop_limit]
             if len(value) > quirks.stop_limit:
                 notes.clamped(path, f"only the first {quirks.stop_limit} are sent")
+        elif name == "temperature" and quirks.temperature_range is not None:
+            lowest, highest = quirks.temperature_range
+            body[name] = min(max(value, lowest), highest)
+            if body[name] != value:
+                notes.clamped(path, f"it may be from {lowest:g} to {highest:g}")
         elif name == "top_k" and not quirks.top_k:
             notes.dropped(path, "this provider does not know it")
         elif name == "service_tier" and value in _SERVICE_TIERS:
@@ -135,8 +140,8 @@ def repeat_request(parsed: Parsed, profile: ModelProfile) -> Encoded:
     """The client's own bytes, but for the model's name and the wish for usage in a stream.
 
     A body that carries another provider's sealed signatures is translated instead, because only its
-    maker accepts a signature.
+    maker accepts a signature; and so is one for a provider whose quirk ``forwards`` is false.
     """
-    if carries_sealed(parsed.body):
+    if carries_sealed(parsed.body) or not profile.quirks.get("forwards", True):
         return encode_request(decode_request(parsed), profile)
     return Encoded(body=repeat_body(parsed, profile))

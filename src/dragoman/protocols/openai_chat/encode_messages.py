@@ -165,6 +165,11 @@ class _Writer:
                 self._text(part, content, wire, where)
         if reasoning:
             encode_history(reasoning, wire, context)
+        if (thought := wire.pop("content", None)) is not None:
+            _put_before(thought, content)
+        elif context.quirks.reasoning_required and "reasoning_content" not in wire:
+            wire["reasoning_content"] = ""
+            context.notes.emulated(path, "empty reasoning, as the upstream demands some")
         bare = not content and (calls or "refusal" in wire or "audio" in wire)
         wire["content"] = None if bare else self._content(content, path)
         if calls:
@@ -206,6 +211,14 @@ class _Writer:
     def _uncached(self, part: Part, path: str) -> None:
         if part.cache is not None:
             self._context.notes.dropped(f"{path}.cache", "no cache breakpoint is possible here")
+
+
+def _put_before(text: str, content: list[Wire]) -> None:
+    """Begin the content with ``text``, in one part with the text that is there."""
+    if content and content[0].get("type") == "text":
+        content[0] = {**content[0], "text": text + content[0]["text"]}
+    else:
+        content.insert(0, {"type": "text", "text": text})
 
 
 def _as_error(content: list[Wire]) -> list[Wire]:

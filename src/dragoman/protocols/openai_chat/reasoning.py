@@ -130,7 +130,8 @@ def reasoning_text(parts: Iterable[Part]) -> str:
 def encode_history(
     parts: list[tuple[str, Reasoning | Opaque]], message: Wire, context: Context
 ) -> None:
-    """Write the reasoning of an earlier answer, each part with its path, as the provider wants it."""
+    """Write the reasoning of an earlier answer, each part with its path, as the provider wants it: into
+    a field of its own, or as the beginning of ``content``."""
     style = context.quirks.reasoning_history
     if style == "reasoning_details":
         details = [_history_detail(part, i, path, context) for i, (path, part) in enumerate(parts)]
@@ -150,7 +151,9 @@ def encode_history(
             context.notes.renamed(path, "reasoning is one text")
         if part.text:
             texts.append(part.text)
-    if texts:
+    if texts and style == "think":
+        message["content"] = f"<think>\n{PARAGRAPH.join(texts)}\n</think>{PARAGRAPH}"
+    elif texts:
         message[style] = PARAGRAPH.join(texts)
 
 
@@ -244,8 +247,7 @@ def _as_effort(config: ReasoningConfig, context: Context) -> tuple[Wire, set[str
     if config.mode == "off":
         effort = "none"
     elif effort is None and config.budget_tokens is not None:
-        budget = config.budget_tokens
-        effort = next((e for e in ("low", "medium") if budget <= _BUDGETS[e]), "high")
+        effort = _worth(config.budget_tokens)
     elif effort is None and config.mode == "on":
         effort = "medium"
     if effort is None:
@@ -255,19 +257,32 @@ def _as_effort(config: ReasoningConfig, context: Context) -> tuple[Wire, set[str
     return {"reasoning_effort": _allowed(effort, config, context)}, said
 
 
+def _worth(budget: int) -> str:
+    """The effort that comes nearest to a number of thinking tokens."""
+    return next((effort for effort in ("low", "medium") if budget <= _BUDGETS[effort]), "high")
+
+
 def _as_thinking(config: ReasoningConfig, context: Context) -> tuple[Wire, set[str]]:
     if config.mode == "off" or (config.mode is None and config.effort == "none"):
         return {"thinking": {"type": "disabled"}}, {"mode"}
     on = context.quirks.thinking_on
     thinking: Wire = {"type": on}
     wire: Wire = {"thinking": thinking}
-    said = {"budget_tokens", "effort"}
+    takes = context.quirks.thinking_takes
+    said: set[str] = set()
     if config.mode == _MODES.get(on):
         said.add("mode")
-    if config.budget_tokens is not None:
-        thinking["budget_tokens"] = config.budget_tokens
-    if config.effort is not None:
-        wire["reasoning_effort"] = _allowed(config.effort, config, context)
+    effort = config.effort
+    if "budget" in takes:
+        said.add("budget_tokens")
+        if config.budget_tokens is not None:
+            thinking["budget_tokens"] = config.budget_tokens
+    elif effort is None and config.budget_tokens is not None:
+        effort = _worth(config.budget_tokens)
+    if "effort" in takes:
+        said.add("effort")
+        if effort is not None:
+            wire["reasoning_effort"] = _allowed(effort, config, context)
     return wire, said
 
 

@@ -92,12 +92,18 @@ def _named(wire: Wire) -> str | None:
 
 def encode_tools(request: Request, body: Wire, context: Context) -> None:
     """Write ``tools``, ``tool_choice`` and ``parallel_tool_calls``."""
+    choice, parallel = request.tool_choice, request.parallel_tool_calls
+    if choice is not None and "tool_choice" in context.drops:
+        if choice.mode == "none" and request.tools:
+            context.notes.emulated("tool_choice", "no tools are sent, as none may be called")
+            return
+        if choice.mode == "auto" and not choice.names:
+            choice = None  # what it means without a word
     tools = _within_choice(request, context)
     wire = [_encode_tool(tool, f"tools.{i}", context) for i, tool in tools]
     known = [tool for tool in wire if tool is not None]
     if known:
         body["tools"] = known
-    choice, parallel = request.tool_choice, request.parallel_tool_calls
     # Both are refused upstream when there are no tools.
     for path, value in (("tool_choice", choice), ("parallel_tool_calls", parallel)):
         if value is not None and (path in context.drops or not known):

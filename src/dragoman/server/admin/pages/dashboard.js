@@ -2,10 +2,7 @@
 // Whatever comes from there is set as text, never as HTML: clients choose the names of models.
 
 const API = "/admin/api";
-const EVERY_MS = 2_000;
-const LONGEST_MS = 30_000;
-const LATEST = 20;
-
+const [EVERY_MS, LONGEST_MS] = [2_000, 30_000];
 const $ = (id) => document.getElementById(id);
 
 let token = null; // the session's, for changes; null while nobody is signed in
@@ -53,8 +50,9 @@ async function act(control, work) {
   try {
     await work();
   } catch (error) {
-    if (error.status === 401) askToSignIn(error.message);
-    else notice(error.message);
+    if (error.status === 401) return askToSignIn(error.message);
+    $("say").textContent = $("notice-text").textContent = error.message;
+    $("notice").hidden = false;
   } finally {
     control.ariaBusy = "false";
   }
@@ -134,7 +132,7 @@ async function poll() {
   const before = changes;
   try {
     const status = await call("GET", "/status"); // alone: one that is away is asked once
-    const paths = ["/channels", "/settings", `/requests?limit=${LATEST}`];
+    const paths = ["/channels", "/settings", `/requests?limit=20`];
     const [channels, settings, log] = await Promise.all(paths.map((path) => call("GET", path)));
     if (mine !== round) return;
     failures = 0;
@@ -166,12 +164,6 @@ function pulse(words, trouble = false) {
   $("page").classList.toggle("stale", failures > 0);
 }
 
-function notice(words) {
-  put($("notice-text"), words);
-  $("notice").hidden = false;
-  $("say").textContent = words;
-}
-
 // ---- Status and mode ----
 function showStatus(status) {
   const { total, enabled, healthy } = status.channels;
@@ -189,20 +181,18 @@ function showSettings(settings) {
   put($("ha-reason"), by ? `It is set by ${by} of the gateway and can be changed only there.` : "");
 }
 
-async function switchMode() {
-  const wanted = !isOn($("ha"));
-  showSettings(await change("PATCH", "/settings", { high_availability_mode: wanted }));
-}
+const switchMode = async () =>
+  showSettings(await change("PATCH", "/settings", { high_availability_mode: !isOn($("ha")) }));
 
 // ---- Channels ----
-const HEADS = { name: "", type: "Type", priority: "Priority", state: "", use: "In use", time: "Response", errors: "Errors", requests: "Requests" };
+const HEADS = { name: "", type: "Type", priority: "Priority", state: "", use: "In use", time: "Response", errors: "Errors",
+  requests: "Requests" };
+const SOURCES = { environment: "from the environment: changed only there", demo: "demonstration: not to be changed" };
 
 function showChannels(channels) {
   const sorted = channels.toSorted((one, other) => one.priority - other.priority || one.id - other.id);
-  for (const [id, row] of channelRows) {
-    if (sorted.some((one) => one.id === id)) continue;
-    row.body.remove();
-    channelRows.delete(id);
+  for (const [id, { body }] of channelRows) {
+    if (!sorted.some((one) => one.id === id)) channelRows.delete(id) && body.remove();
   }
   let place = $("channels").tHead;
   for (const channel of sorted) {
@@ -226,28 +216,28 @@ function makeChannel(id) {
   const test = make("button", "Test", { type: "button" });
   const reset = make("button", "Reset", { type: "button", class: "again", hidden: "" });
   places.push(filled("td", [on], { class: "on" }), filled("td", [test, " ", reset], { class: "actions" }));
-  on.onclick = () => act(on, async () => {
-    showChannel(await change("PATCH", `/channels/${id}`, { enabled: !isOn(on) }));
-  });
+  const turn = async () => showChannel(await change("PATCH", `/channels/${id}`, { enabled: !isOn(on) }));
+  on.onclick = () => act(on, turn);
   test.onclick = () => act(test, () => tryChannel(id));
   reset.onclick = () => act(reset, async () => {
     const state = await change("POST", `/channels/${id}/reset`);
     showChannel({ ...channelRows.get(id).channel, state });
-    test.focus();
+    test.focus(); // the button itself goes
   });
-  return { body: filled("tbody", [filled("tr", places)]), cells, on, test, reset, result: null, channel: null };
+  const result = make("td", "", { colspan: "10" });
+  const body = filled("tbody", [filled("tr", places), filled("tr", [result], { class: "result", hidden: "" })]);
+  return { body, cells, on, test, reset, result, channel: null };
 }
 
 function showChannel(channel) {
   const parts = channelRows.get(channel.id);
   if (!parts) return;
   parts.channel = channel;
-  const { cells, on, test, reset } = parts;
-  const { state } = channel;
+  const [{ cells, on, test, reset }, { state }] = [parts, channel];
   const [words, tone, ills] = stateOf(channel);
   put(cells.name, channel.name);
   put(cells.type, channel.type);
-  put(cells.typeMore, channel.editable ? "" : `from the ${channel.source}: changed only there`);
+  put(cells.typeMore, SOURCES[channel.source] || "");
   put(cells.priority, count(channel.priority));
   put(cells.state, words);
   cells.state.className = tone;
@@ -268,11 +258,9 @@ function showChannel(channel) {
 // [words, class, whether a reset would change anything]
 function stateOf({ enabled, state }) {
   if (!state) return ["not in use", "", false];
-  const ills = state.credentials.flatMap((credential) => {
-    const found = illsOf(credential);
-    const whose = state.credentials.length > 1 ? `credential ${credential.number}: ` : "";
-    return found.length ? [whose + found.join(", ")] : [];
-  });
+  const whose = (one) => (state.credentials.length > 1 ? `credential ${one.number}: ` : "");
+  const ill = state.credentials.map((one) => [whose(one), illsOf(one)]).filter(([, found]) => found.length);
+  const ills = ill.map(([who, found]) => who + found.join(", "));
   if (!enabled) return ["switched off", "", ills.length > 0];
   if (!ills.length) return ["ok", "good", false];
   if (state.healthy) return [`ok, but ${ills.join("; ")}`, "", true];
@@ -280,9 +268,8 @@ function stateOf({ enabled, state }) {
 }
 
 function illsOf({ circuit, opens_again: seconds, benches }) {
-  const ills = benches.slice(0, 3).map(
-    (one) => `${one.reason}${one.model && ` for ${short(one.model, 60)}`}, ${span(one.seconds)} more`,
-  );
+  const words = (one) => `${one.reason}${one.model && ` for ${short(one.model, 60)}`}, ${span(one.seconds)} more`;
+  const ills = benches.slice(0, 3).map(words);
   if (circuit === "open") ills.unshift(`circuit open for ${span(seconds)}`);
   if (circuit === "half_open") ills.unshift("circuit half open, on trial");
   if (benches.length > 3) ills.push(`and ${count(benches.length - 3)} more`);
@@ -291,10 +278,7 @@ function illsOf({ circuit, opens_again: seconds, benches }) {
 
 async function tryChannel(id) {
   const parts = channelRows.get(id);
-  if (!parts.result) {
-    parts.result = make("td", "", { colspan: "10" });
-    parts.body.append(filled("tr", [parts.result], { class: "result" }));
-  }
+  parts.result.parentElement.hidden = false;
   parts.result.replaceChildren(make("div", "Testing …", { class: "soft" }));
   try {
     const answer = await change("POST", `/channels/${id}/test`, undefined, 120);
@@ -337,11 +321,11 @@ function makeRequest(record) {
 
 const ENDINGS = { ok: "answered", error: "refused or failed", broken: "broke off", left: "client left" };
 
-async function explain(id) {
-  const record = await call("GET", `/requests/${encodeURIComponent(id)}`);
+async function explain(row) {
+  const record = await call("GET", `/requests/${encodeURIComponent(row.dataset.id)}`);
   put($("story-title"), `${record.status}: ${ENDINGS[record.outcome] || record.outcome}`);
   $("story-text").replaceChildren(...story(record));
-  $("story").showModal();
+  if (token && !$("story").open) $("story").showModal();
   $("story").scrollTop = 0;
 }
 
@@ -390,8 +374,8 @@ function triedWords(one) {
 
 function tokens(usage) {
   if (!usage) return "not known";
-  const held = Object.entries(usage).filter(([name, value]) => value && name !== "estimated");
-  const words = held.map(([name, value]) => `${name.replaceAll("_", " ")} ${count(value)}`);
+  const held = Object.entries(usage).filter(([name, number]) => number && name !== "estimated");
+  const words = held.map(([name, number]) => `${name.replaceAll("_", " ")} ${count(number)}`);
   return (words.join(", ") || "none") + (usage.estimated ? " (estimated)" : "");
 }
 
@@ -407,12 +391,10 @@ function filled(tag, children, attributes = {}) {
 }
 
 const make = (tag, text = "", attributes = {}) => filled(tag, text ? [text] : [], attributes);
-
 const list = (items, empty) => (items.length ? filled("ul", items) : make("p", empty));
 const facts = (pairs) => filled("dl", pairs.flatMap(([term, words]) => [make("dt", term), make("dd", words)]));
 const marked = (tag, good, words) => make(tag, `${good ? "✓" : "✗"} ${words}`, { class: good ? "good" : "bad" });
 const statusOf = ({ status }) => (status === null ? "no status" : `status ${status}`);
-
 const put = (element, text) => element.textContent === text || (element.textContent = text);
 const short = (text, most) => (text.length > most ? `${text.slice(0, most)}…` : text);
 const count = (number) => number.toLocaleString("en");
@@ -448,10 +430,7 @@ $("sign-in").onsubmit = (event) => {
 };
 $("sign-out").onclick = () => act($("sign-out"), signOut);
 $("ha").onclick = () => act($("ha"), switchMode);
-$("request-rows").onclick = (event) => {
-  const row = event.target.closest("tr");
-  act(row, () => explain(row.dataset.id));
-};
+$("request-rows").onclick = ({ target }) => act(target.closest("tr"), () => explain(target.closest("tr")));
 $("close-story").onclick = () => $("story").close();
 $("close-notice").onclick = () => ($("notice").hidden = true);
 document.onvisibilitychange = poll;
