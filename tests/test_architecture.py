@@ -112,6 +112,7 @@ def matches(name: str, modules: frozenset[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
+@pytest.mark.row("S1-40")
 @every_file
 def test_imports_run_one_way(path: Path) -> None:
     room = room_of(path)
@@ -193,6 +194,7 @@ def test_imports_are_absolute(path: Path) -> None:
     assert not wrong, f"relative imports on lines {wrong}"
 
 
+@pytest.mark.row("S1-40")
 @every_file
 def test_files_can_be_read_in_one_sitting(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").count("\n")

@@ -87,6 +87,21 @@ def test_the_operators_own_key_and_a_file(home: Path) -> None:
         assert "Authorization" not in gateway.banner
 
 
+def test_the_dashboard_is_named_and_admin_keys_count_apart(home: Path, cli: Cli) -> None:
+    with Gateway() as gateway:
+        url = f"http://127.0.0.1:{gateway.port}/admin"
+        assert (
+            f"Dashboard {url}  (no admin key yet; make one: dragoman keys create" in gateway.banner
+        )
+        gateway.stop()
+    admin_key = cli("keys", "create", "boss", "--admin").stdout.strip()
+    with Gateway(DRAGOMAN_ADMIN_KEY="sk-gw-admin-of-the-environment-1") as gateway:
+        assert "Keys      1 usable: 1 from the database\n" in gateway.banner
+        assert "/admin  (2 admin keys)\n" in gateway.banner
+        assert admin_key not in gateway.banner
+        assert gateway.ask("/admin")[0] == 200
+
+
 def test_a_taken_port_costs_no_key(home: Path, cli: Cli) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))

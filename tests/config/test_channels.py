@@ -146,7 +146,7 @@ def test_everything_else_is_carried_over() -> None:
         proxy_url=Secret("socks5://u:p@proxy:1080"),
         headers={"x-team": "blue"},
         drops=frozenset({"seed", "top_p"}),
-        quirks={"a": 1, "b": 2},
+        quirks={"a": 1, "openai_chat.forwards": False, "b": 2},
         strict=True,
         max_concurrency=6,
     )

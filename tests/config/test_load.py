@@ -181,6 +181,7 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
     ("channels.0.quirks", [], "must be an object"),
     ("channels.0.quirks", {"a": "\ud800"}, "surrogate"),
     ("channels.0.prices", {"gpt-4o": 3}, "must be an object"),
+    ("channels.0.oauth", {"token_url": "http://auth.example/token"}, "https://"),
     ("tokens.0.id", -4, "from 1"),
     ("tokens.0.name", "", "empty"),
     ("tokens.0.key", "short", "shorter than 8"),

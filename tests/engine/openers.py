@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dragoman.canonical.errors import GatewayError, UpstreamRefusedCredential
+from dragoman.canonical.errors import (
+    GatewayError,
+    RateLimited,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRefusedCredential,
+)
 from dragoman.canonical.secret import Secret
-from dragoman.providers.opening import Draft, Lock, Memory, Opened, Opening, Persist
+from dragoman.providers.opening import Draft, Lock, Memory, Opened, Opening, Persist, Recourse
 from dragoman.wire.http import HttpRequest
 
 TOKEN_URL = "http://token.test/"
@@ -40,3 +46,24 @@ def forgiving(draft: Draft, memory: Memory) -> Opening:
     except GatewayError:
         draft.request.headers["x-info"] = "none"
     return Opened(request=draft.request)
+
+
+def second_thoughts(draft: Draft, memory: Memory) -> Opening:
+    """Knows another way when a rate is limited."""
+    yield Lock("nothing")
+
+    def failed(error: UpstreamError) -> Recourse:
+        limited = isinstance(error, UpstreamRateLimited)
+        return Recourse(error, other_way() if limited else None)
+
+    def other_way() -> Opening:
+        yield HttpRequest(method="GET", url="http://up.test/info", headers={})
+        return Opened(request=HttpRequest(method="POST", url="http://up.test/other", headers={}))
+
+    return Opened(request=draft.request, failed=failed)
+
+
+def callers_own(draft: Draft, memory: Memory) -> Opening:
+    """Tells a limit as the caller's."""
+    yield Lock("nothing")
+    return Opened(request=draft.request, failed=lambda error: Recourse(RateLimited(error.message)))

@@ -16,7 +16,7 @@ from tests.live.administered import ADMIN, ENVIRON, admin, chat
 from tests.live.raw import Reply
 from tests.support.browser import CHROMIUM, NO_BROWSER, Watch
 from tests.support.gateway import Gateway
-from tests.support.upstream import StandIn
+from tests.support.upstream import KEY, StandIn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -27,7 +27,7 @@ REPORTS = Path(__file__).parents[2] / "reports"
 CANARY = "canary-of-the-dashboard-0123456789"
 CLIENT = "sk-gw-client-of-the-dashboard-0123456789"
 HOSTILE = '<img src=x onerror="document.title=1">'
-PHONE = {"width": 375, "height": 760}
+SIZES = {"phone": {"width": 375, "height": 760}, "tablet": {"width": 820, "height": 1180}}
 NAMES = """() => [...document.querySelectorAll("button, input, a, select, textarea, table, dialog, section")]
   .filter((one) => one.checkVisibility())
   .filter((one) => !(one.ariaLabel || one.textContent.trim() || one.labels?.length
@@ -101,10 +101,12 @@ def gateway(upstream_server: StandIn) -> Iterator[Gateway]:
                 "type": "custom",
                 "protocol": "openai_chat",
                 "base_url": f"{upstream_server.url}/v1",
-                "api_key": f"{CANARY}-{name}",
+                "api_key": KEY,
                 "headers": {"x-note": CANARY},
-                "models": [model, f"{name}-broken"],
-                "aliases": {model: "text", f"{name}-broken": "error-500"},
+                "proxy_url": f"http://operator:{CANARY}@127.0.0.1:9",
+                "proxy_enabled": False,
+                "models": [model, "shared", f"{name}-broken"],
+                "aliases": {model: "text", "shared": "text", f"{name}-broken": "error-500"},
                 "priority": priority,
                 "max_retries": 0,
             }
@@ -121,7 +123,7 @@ def board(browser: Browser, gateway: Gateway) -> Iterator[Board]:
 
 def visit(browser: Browser, gateway: Gateway, **options: Any) -> Iterator[Board]:
     context = browser.new_context(**options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(15_000)
     board = Board(context.new_page(), gateway)
     yield board
     context.close()
@@ -255,16 +257,16 @@ def test_a_request_is_explained_and_stays_text(board: Board) -> None:
     assert chat(board.gateway, CLIENT, HOSTILE).status == 404
     board.sign_in()
     page.locator("#requests tr", has_text=HOSTILE).first.wait_for()
-    assert channel_of(chat(board.gateway, CLIENT, "second-1")) == "second"
-    page.get_by_role("button", name=re.compile("Explain .*second-1, 200 answered")).first.press(
+    assert channel_of(chat(board.gateway, CLIENT, "shared")) == "first"
+    page.get_by_role("button", name=re.compile("Explain .*shared, 200 answered")).first.press(
         "Enter"
     )
     dialog = page.get_by_role("dialog")
     dialog.get_by_text(
-        re.compile(r"✓ second, credential 1: text as openai_chat, status 200")
+        re.compile(r"✓ first, credential 1: text as openai_chat, status 200")
     ).wait_for()
     assert re.search(r"Over all\s+[\d.]+ (ms|s)", dialog.inner_text())
-    assert dialog.get_by_text(re.compile(r"^– (first|third): ")).count() == 2
+    assert dialog.get_by_text(re.compile(r"^– (second|third): not needed")).count() == 2
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
     assert "Explain" in page.evaluate("document.activeElement.ariaLabel"), "focus is back"
@@ -285,7 +287,7 @@ def test_no_secret_is_in_the_page(board: Board) -> None:
     kept = board.page.evaluate(
         "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
     )
-    for secret in (CANARY, ADMIN, CLIENT):
+    for secret in (CANARY, KEY, ADMIN, CLIENT):
         assert secret not in document + kept
 
 
@@ -337,15 +339,15 @@ def test_nothing_is_asked_while_nobody_looks(board: Board) -> None:
         look_again(page)
 
 
-@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+@pytest.mark.parametrize("look", ["light", "dark", "phone", "tablet"])
 def test_it_can_be_used_by_everyone(browser: Browser, gateway: Gateway, look: str) -> None:
-    size = PHONE if look == "phone" else {"width": 1280, "height": 900}
+    size = SIZES.get(look, {"width": 1280, "height": 900})
     options = {"color_scheme": "dark" if look == "dark" else "light", "viewport": size}
     REPORTS.mkdir(exist_ok=True)
     long = "a-model-with-a-name-that-never-ends-" * 8
     for model in ("first-1", "second-1", "third-broken", long, HOSTILE):
         chat(gateway, CLIENT, model)
-    for board in visit(browser, gateway, **options, has_touch=look == "phone"):
+    for board in visit(browser, gateway, **options, has_touch=look in SIZES):
         page = board.page
         page.goto(f"{gateway.url}/admin")
         board.shows("Admin key")
@@ -364,8 +366,8 @@ def check(page: Page, name: str, *, whole: bool = True) -> None:
     """Take a picture; whatever can be used has a name, and nothing is wider than the screen."""
     page.screenshot(path=REPORTS / f"{name}.png", full_page=whole)
     assert page.evaluate(NAMES) == []
-    wide = "[document, ...document.querySelectorAll('main, section, dialog, dialog *, td')]"
-    wider = f"{wide}.map((one) => one.documentElement || one).filter((one) => one.scrollWidth > one.clientWidth + 1)"
+    wide = "[document.documentElement, ...document.querySelectorAll('main, section, dialog, dialog *, td')]"
+    wider = f"{wide}.filter((one) => one.scrollWidth > one.clientWidth + 1)"
     assert (
         page.evaluate(f"{wider}.filter((one) => one.clientWidth).map((one) => one.outerHTML)") == []
     )

@@ -7,6 +7,7 @@ import http.client
 import json
 import select
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,11 @@ import anthropic
 import openai
 import pytest
 
+from dragoman.providers.gradio_space import open_space
+from dragoman.providers.opening import Memory
+from dragoman.wire.http import HttpReply, HttpRequest
+from tests.protocols.gradio_support import answer_of, deltas, events_of
+from tests.providers.gradio_world import draft
 from tests.support.gateway import Gateway
 from tests.support.gradio_server import GradioServer
 
@@ -70,8 +76,12 @@ def gateway(server: GradioServer) -> Iterator[Gateway]:
         "base_url": f"{server.url}/plain",
         "models": ["plain"],
     }
-    channels = [spaces, locked, own]
-    with Gateway({"channels": channels, "tokens": [{"name": "t", "key": TOKEN}]}) as running:
+    config = {
+        "settings": {"allow_private_urls": ["127.0.0.1"]},
+        "channels": [spaces, locked, own],
+        "tokens": [{"name": "t", "key": TOKEN}],
+    }
+    with Gateway(config) as running:
         yield running
 
 
@@ -169,6 +179,20 @@ def test_the_openai_sdk_sees_the_text_grow(client: openai.OpenAI, say: Say) -> N
     assert deltas == ["You", " said:", " Hello", " there"]
 
 
+def test_usage_is_estimated_and_the_log_says_so(client: openai.OpenAI, gateway: Gateway) -> None:
+    with client.chat.completions.with_raw_response.create(
+        model="ponder",
+        messages=[{"role": "user", "content": "2+2?"}],
+        stream=True,
+        stream_options={"include_usage": True},
+    ).parse() as chunks:
+        usage = [chunk.usage for chunk in chunks if chunk.usage][-1]
+    assert usage.prompt_tokens > 0
+    assert usage.completion_tokens == 6
+    assert usage.completion_tokens_details is not None
+    assert usage.completion_tokens_details.reasoning_tokens == 3
+
+
 def test_an_anthropic_client_sees_thoughts_and_text(gateway: Gateway) -> None:
     client = anthropic.Anthropic(base_url=gateway.url, api_key=TOKEN, max_retries=0)
     with client.messages.stream(
@@ -247,6 +271,14 @@ def test_images_are_uploaded(say: Say) -> None:
     assert seen["text"] == "Look."
     assert seen["sizes"] == [100, 100]
     assert [name.rpartition(".")[2] for name in seen["names"]] == ["png", "png"]
+
+
+def test_images_by_address_are_fetched_and_uploaded(say: Say, server: GradioServer) -> None:
+    """By the gateway, under its guard; the app is told no address."""
+    image = {"type": "image_url", "image_url": {"url": f"{server.url}/photo.png"}}
+    content = [{"type": "text", "text": "Look."}, image]
+    seen = json.loads(say("see", {"role": "user", "content": content}).content)
+    assert (seen["sizes"], len(seen["names"])) == ([200], 1)
 
 
 @pytest.mark.parametrize(
@@ -438,6 +470,32 @@ def test_a_queue_that_is_full(gateway: Gateway) -> None:
     finally:
         for one in connections:
             one.close()
+
+
+def test_the_simple_api_of_a_real_server(server: GradioServer) -> None:
+    """For dialects of the queue that are yet to come: the server is said to speak one."""
+    opening = open_space(draft("talk", base_url=f"{server.url}/text"), Memory())
+    step = next(opening)
+    try:
+        while True:
+            assert isinstance(step, HttpRequest)
+            answer = _send(step)
+            answer.body = answer.body.replace(b'"sse_v3"', b'"sse_v9"')
+            step = opening.send(answer)
+    except StopIteration as end:
+        request = end.value.request
+    assert "/gradio_api/call/text/" in request.url
+    wire = _send(request).body
+    assert answer_of(wire) == [("text", "You said: hi")]
+    assert len(deltas(events_of([wire]))) == 3
+
+
+def _send(request: HttpRequest) -> HttpReply:
+    asked = urllib.request.Request(
+        request.url, request.body or None, request.headers, method=request.method
+    )
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        return HttpReply(status=answer.status, body=answer.read())
 
 
 def _send_slow(gateway: Gateway) -> http.client.HTTPConnection:

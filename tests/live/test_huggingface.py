@@ -17,6 +17,7 @@ from langchain_openai import OpenAI as LangChainOpenAI
 
 from tests.live.captures import CAPTURES
 from tests.live.raw import Reply, ask, request_body
+from tests.support.documents import dotenv, run
 from tests.support.gateway import Gateway
 from tests.support.hf_router import CREATED, TEXT, TOKEN, HFRouter, model
 
@@ -41,12 +42,11 @@ NAMED_IN_THE_MANUAL = [
 
 @contextlib.contextmanager
 def configured(
-    dotenv: dict[str, str], rows: dict[str, HFRouter], **environ: str
+    variables: dict[str, str], rows: dict[str, HFRouter], **environ: str
 ) -> Iterator[Gateway]:
     """A gateway with that ``.env``, whose providers live at the routers' addresses."""
     gateway = Gateway(None, environ={"API_KEY": KEY, **environ})
-    lines = [f"{name}={value}\n" for name, value in dotenv.items()]
-    (gateway.folder / ".env").write_text("".join(lines), encoding="utf-8")
+    dotenv(gateway, "".join(f"{name}={value}\n" for name, value in variables.items()))
     (gateway.folder / "data").mkdir(mode=0o700)
     text = "".join(f"[{id}]\n{router.row}" for id, router in rows.items())
     (gateway.folder / "data" / "providers.toml").write_text(text, encoding="utf-8")
@@ -87,20 +87,17 @@ def question(model: str = LLAMA, **more: Any) -> dict[str, Any]:
 
 
 def curl(gateway: Gateway, body: str) -> str:
-    """The manual's command."""
-    done = subprocess.run(
-        [
-            *("curl", "-s", "-X", "POST", f"{gateway.url}/v1/chat/completions"),
-            *("-H", f"Authorization: Bearer {KEY}"),
-            *("-H", "Content-Type: application/json"),
-            *("-d", body),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
+    """The manual's command, and what it prints."""
+    said = run(
+        gateway,
+        f"""curl -X POST http://localhost:8000/v1/chat/completions \\
+  -H "Authorization: Bearer YOUR_API_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{body}'""",
+        YOUR_API_KEY=KEY,
     )
-    return done.stdout
+    assert said.status == 200, said.body
+    return said.body
 
 
 # -- The manual's examples --------------------------------------------------------------------------

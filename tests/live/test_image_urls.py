@@ -11,7 +11,7 @@ import pytest
 from tests.live.cells import CLIENTS, MODES
 from tests.support.clients.base import Ask, Failed
 from tests.support.gateway import TOKEN, Gateway, configuration
-from tests.support.listener import Listener, read_request
+from tests.support.listener import Listener, read_request, wait_until
 from tests.support.standin.script import PNG
 from tests.support.upstream import StandIn
 
@@ -100,6 +100,27 @@ def test_nobody_learns_what_stands_behind_an_address(
         said.add(caught.value.message.partition("request_id")[0])
     assert len(said) == 1
     assert not upstream.requests
+
+
+def test_a_change_of_the_settings_counts_at_once(
+    upstream_server: StandIn, images: Listener
+) -> None:
+    config = configuration(upstream_server.url)
+    url = f"http://{images.address}/image.png"
+
+    def said() -> str:
+        try:
+            return _ask("openai_chat", gateway, "plain", url)
+        except Failed as failed:
+            return str(failed.status)
+
+    with Gateway(config) as gateway:
+        assert said() == "400"
+        allowed = {**config["settings"], "allow_private_urls": ["127.0.0.0/8"]}
+        gateway.rewrite({**config, "settings": allowed})
+        assert wait_until(lambda: said() == "1 intact image(s).")
+        gateway.rewrite(config)
+        assert wait_until(lambda: said() == "400")
 
 
 def test_what_was_fetched_is_told(allowing: Gateway, images: Listener, upstream: StandIn) -> None:

@@ -230,7 +230,7 @@ def test_a_switch_for_thinking_is_used() -> None:
 
 
 def test_files_go_into_the_message() -> None:
-    one, two = File(kind="image", data="aaaa"), File(kind="document", url="https://x.test/y.pdf")
+    one, two = File(kind="image", data="aaaa"), File(kind="document", data="bbbb")
     asked = Question(
         turns=[
             Turn(role="user", text="Look.", files=[one]),

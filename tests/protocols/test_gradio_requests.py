@@ -189,9 +189,9 @@ def test_files() -> None:
             name="a.png",
             data="aaaa",
         ),
-        File(kind="document", where="messages.0.parts.2", url="https://x.test/y.pdf"),
     ]
     assert notes == [
+        ("messages.0.parts.2", "dropped"),  # the engine fetches such before
         ("messages.0.parts.3", "emulated"),
         ("messages.0.parts.4", "dropped"),
         ("messages.0.parts.5", "dropped"),

@@ -56,6 +56,25 @@ def test_usage_is_asked_for_in_streams() -> None:
     assert b'"stream_options":{"x":[1,  2],"include_usage":true},"stream":true' in sent
 
 
+def test_a_provider_that_refuses_what_others_take_gets_the_body_anew() -> None:
+    body = BODY % b', "temperature": 2, "seed": 1, "max_completion_tokens": 9'
+    profile = ModelProfile(
+        model="m",
+        drops=frozenset({"seed"}),
+        quirks={"forwards": False, "temperature_range": [0, 1]},
+    )
+    encoded = PROTOCOL.repeat_request(parse(body), profile)
+    assert json.loads(encoded.body) == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "\u00e9  x"}],
+        "max_tokens": 9,
+        "temperature": 1,
+        "z": 1.0,
+        "a": [1, 2],
+    }
+    assert {note.path for note in encoded.notes} == {"settings.seed", "settings.temperature"}
+
+
 def test_the_model_may_come_from_the_path() -> None:
     parsed = PROTOCOL.parse_request(
         b'{"messages":[{"role":"user","content":"x"}]}', Target(model="real")

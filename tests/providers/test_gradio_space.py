@@ -215,26 +215,14 @@ def test_files_are_uploaded_first() -> None:
     assert opened.notes == []
 
 
-def test_a_spaces_file_may_be_a_web_address_and_is_never_fetched() -> None:
-    world = World("6.31-multi")
-    url = "https://x.test/y.png"
-    world.open(draft(asked=asked(Text(text="Look."), Media(kind="image", url=url))))
-    assert not any("x.test" in one for one in world.asked)
-    (file,) = job(world)["data"][0]["files"]
-    assert (file["path"], file["url"]) == (url, url)
-
-
-def test_ones_own_server_is_told_no_web_address_of_a_clients() -> None:
-    """It would fetch it from inside of the operator's network."""
+def test_a_web_address_goes_nowhere() -> None:
+    """What clients give by address the engine has fetched before; a server that fetched it would do
+    so from inside of the operator's network."""
     world = World("6.31-multi")
     media = Media(kind="image", url="http://169.254.169.254/latest/meta-data")
-    opened = world.open(
-        draft("x", base_url="http://10.0.0.7:7860", asked=asked(Text(text="Look."), media))
-    )
+    world.open(draft("x", base_url="http://10.0.0.7:7860", asked=asked(Text(text="Look."), media)))
     assert job(world)["data"][0]["files"] == []
-    assert [(note.path, note.action.value) for note in opened.notes] == [
-        ("messages.0.parts.1", "dropped")
-    ]
+    assert not any(b"169.254" in one.body for one in world.requests)
 
 
 def test_content_that_is_no_base64_is_the_clients_fault() -> None:

@@ -138,8 +138,8 @@ def test_a_dead_address_is_dead_for_all_its_credentials() -> None:
     assert circuits(lane) == ["open"] * 3
     settle(lane, refused(), credential=1, now=NOW + 40)
     assert circuits(lane, NOW + 60) == ["open"] * 3, "one probe for all of them, not one each"
-    settle(lane, None, credential=2, now=NOW + 75)
-    assert circuits(lane, NOW + 75) == ["half-open", "half-open", "closed"]
+    settle(lane, None, credential=2, now=NOW + 50)
+    assert circuits(lane, NOW + 50) == ["half-open", "half-open", "closed"]
 
 
 @pytest.mark.parametrize("keys", [1, 2, 10])
@@ -176,6 +176,8 @@ def test_an_exhausted_limit_holds_although_the_answer_was_a_success() -> None:
     lane.exhausted(lane.credentials[0], "m", 20.0, NOW)
     settle(lane, None)
     assert benches(lane) == [[("m", 20.0, "rate limit used up")]]
+    settle(lane, None, now=NOW + 5)
+    assert benches(lane, NOW + 5) == [[("m", 15.0, "rate limit used up")]]
 
 
 def test_retry_after_holds_although_others_under_way_are_answered() -> None:
@@ -184,6 +186,13 @@ def test_retry_after_holds_although_others_under_way_are_answered() -> None:
     lane.settle(one, "m", limited(60.0), seconds=0.1, now=NOW, began=NOW - 1)
     lane.settle(one, "m", None, seconds=2.0, now=NOW + 1, began=NOW - 1)
     assert one.cooldowns.left("m", NOW + 1)[0] == 59.0
+
+
+def test_an_overload_lasts_as_long_as_the_upstream_says() -> None:
+    lane = lane_of("a")
+    settle(lane, UpstreamOverloaded("x", retry_after=60.0), None)
+    settle(lane, None, now=NOW + 5)
+    assert benches(lane, NOW + 5) == [[("", 55.0, "overloaded")]]
 
 
 def test_a_burst_of_refusals_counts_once() -> None:

@@ -172,9 +172,11 @@ def test_a_request_that_outlives_a_change_keeps_its_address_and_its_secret() -> 
         Secret("old"),
         "http://x.test",
     )
+    slot.responded(site.now)
     site.fail(plan, slot, down())
     lane = site.fleet.lane(1)
     assert (lane.credentials[0].circuit.closed, lane.limiter.samples) == (True, 0)
+    assert lane.latency(site.now) is None
     secrets = []
     while (slot_or_none := site.pick(plan)) is not None:
         secrets.append(slot_or_none.credential.secret)

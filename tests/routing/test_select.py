@@ -174,10 +174,12 @@ def test_least_busy_counts_who_works_and_who_waits_by_weight() -> None:
     assert (ids(order)[0], order.strategy) == (3, "least_busy")
     for places in (3, 3, 3, 1, 2, 2, 2):
         site.fleet.lane(places).limiter.take()
-    assert ids(site.table.order("m", 0.0)) == [3, 2, 1], "3 of weight 4 are fewer than 1 of 1"
+    for _ in range(5):
+        assert ids(site.table.order("m", 0.0)) == [3, 2, 1], "3 of weight 4 are fewer than 1 of 1"
     for _ in range(2):
         site.fleet.lane(2).limiter.take()
-    assert ids(site.table.order("m", 0.0)) == [3, 1, 2]
+    for _ in range(5):
+        assert ids(site.table.order("m", 0.0)) == [3, 1, 2]
 
 
 def test_least_busy_takes_turns_among_equals() -> None:

@@ -14,7 +14,7 @@ from dragoman.canonical.secret import Secret
 from dragoman.config.checks import MASK
 from dragoman.runtime import GatewayState, Runtime
 from dragoman.runtime.administration import Administrator
-from dragoman.runtime.rotation import Rotated, Rotation, rotation_of
+from dragoman.runtime.rotation import Rotation, rotation_of
 from dragoman.server.admin.contract import ChangeRefused, Storage
 from tests.runtime.support import ALICE, FILE, Home
 
@@ -111,7 +111,7 @@ def test_a_rotated_token_takes_the_place_of_the_old_one_and_is_audited(home: Hom
         )
         runtime.subscribe(states.append)
         rotated = await admin.rotate_credential(Secret("refresh-one"), Secret("refresh-new"))
-        assert rotated is Rotated.KEPT
+        assert rotated
         assert states[-1] is runtime.state
         assert keys(runtime) == ["refresh-new", "refresh-two", "refresh-three"]
         assert keys(runtime, "same") == ["refresh-new"]
@@ -140,7 +140,7 @@ def test_what_was_replaced_by_hand_meanwhile_stays(file: Home) -> None:
         document["channels"][-1]["api_key"] = "pasted-by-hand"
         file.write(document)
         rotated = await admin.rotate_credential(Secret("refresh-one"), Secret("refresh-new"))
-        assert rotated is Rotated.NOWHERE
+        assert not rotated
         assert keys(runtime)[0] == "pasted-by-hand"
 
     file.run(rotate)
@@ -158,14 +158,14 @@ def test_only_refresh_tokens_are_rotated() -> None:
 
 
 def test_a_token_that_cannot_be_kept_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    outcomes: list[Exception | Rotated] = [
+    outcomes: list[Exception | bool] = [
         Storage("disk full"),
         Storage("disk full"),
-        Rotated.KEPT,
+        True,
     ]
     done = asyncio.Event()
 
-    async def rotate(old: Secret, new: Secret) -> Rotated:
+    async def rotate(old: Secret, new: Secret) -> bool:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -185,14 +185,14 @@ def test_a_token_that_cannot_be_kept_is_tried_again(caplog: pytest.LogCaptureFix
 
 
 def test_a_channel_that_cannot_be_changed_is_warned_about(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def rotate(old: Secret, new: Secret) -> Rotated:
-        return Rotated.FIXED
+    async def rotate(old: Secret, new: Secret) -> bool:
+        return False
 
     with caplog.at_level(logging.WARNING, "dragoman.credentials"):
         asyncio.run(Rotation(rotate).keep("glm", Secret("r-old"), Secret("r-new")))
-    assert "is lost with this process" in caplog.text
+    assert "in memory only" in caplog.text
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:

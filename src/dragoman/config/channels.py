@@ -15,6 +15,7 @@ from dragoman.providers.catalog import find
 from dragoman.providers.provider import Provider
 from dragoman.routing.channel import Channel, Endpoint
 
+_REWRITTEN = {"openai_chat.forwards": False}
 _REFRESHES = "dragoman.providers.refresh_token:open_with_token"
 
 Catalog = Mapping[str, Provider]
@@ -86,7 +87,8 @@ def resolve(
         proxy_url=entry.proxy_url if entry.proxy_enabled else proxy,
         headers={name: value.reveal() for name, value in entry.headers.items()},
         drops=provider.drops | frozenset(entry.drops),
-        quirks={**provider.quirks, **entry.quirks},
+        # What the operator wants dropped is to be dropped from requests that are passed on, as well.
+        quirks={**provider.quirks, **(_REWRITTEN if entry.drops else {}), **entry.quirks},
         opener=_REFRESHES if entry.oauth else provider.opener,
         oauth=entry.oauth,
         usual_models=provider.models if naming is None else naming.listed(provider.models),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dragoman.canonical.secret import Secret
-from dragoman.config import checks, vertex, words
+from dragoman.config import checks, spaces, vertex, words
 from dragoman.config.channels import Catalog
 from dragoman.config.problems import Findings, Problem, Refusal, suggestion
 from dragoman.config.schema import SETTINGS, ChannelEntry, Settings
@@ -134,6 +134,7 @@ def recognised_variables(environ: Mapping[str, str], catalog: Catalog) -> list[s
     """The names of the variables present that the gateway reads."""
     known = {DATA_DIR, CONFIG, CATALOG, SECRET_KEY, API_KEY, ADMIN_KEY, USE_PROXY, PROXY_URL}
     known |= {variable for name in SETTINGS for variable in variables_of(name)} | vertex.VARIABLES
+    known.add(spaces.VARIABLE)
     for provider in catalog.values():
         known |= {*provider.env_key, *base_url_variables(provider)}
     return sorted(name for name in environ if name in known and environ[name].strip())
@@ -213,7 +214,8 @@ def _channels(
             continue
         key_name = _first(present, provider.env_key, claimed)
         url_name = _first(present, base_url_variables(provider), claimed)
-        variables = tuple(name for name in (key_name, url_name) if name)
+        table = _table(present, provider)
+        variables = tuple(name for name in (key_name, url_name, table) if name)
         if not variables:
             continue
         claimed.update(variables)
@@ -228,18 +230,27 @@ def _channels(
             continue
         key = findings.check(key_name, checks.secret, present[key_name]) if key_name else None
         url = findings.check(url_name, _base_url, present[url_name], provider) if url_name else ""
+        built_in = () if url_name else provider.models
+        held = findings.check(table, spaces.fields, present[table], built_in) if table else None
         entry = ChannelEntry(
             id=FIRST_ID + len(channels),
             name=provider.id,
             type=provider.id,
             api_key=key,
             base_url=url or "",
+            **(held or {}),
         )
         channels.append(FromEnvironment(entry=entry, variables=variables))
     for found in vertex.channels(present, findings, notices):
         entry = msgspec.structs.replace(found.entry, id=FIRST_ID + len(channels))
         channels.append(FromEnvironment(entry=entry, variables=found.variables))
     return tuple(channels), notices
+
+
+def _table(present: Mapping[str, str], provider: Provider) -> str:
+    """The variable with a table of the provider's models, if there is one."""
+    ours = provider.id == spaces.PROVIDER and spaces.is_table(present.get(spaces.VARIABLE, ""))
+    return spaces.VARIABLE if ours else ""
 
 
 def _first(present: Mapping[str, str], names: tuple[str, ...], claimed: set[str]) -> str:

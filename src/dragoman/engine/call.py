@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from dragoman.canonical.events import Event, Finished, PartStart, Start, UsageUpdate
 from dragoman.canonical.notes import summary
 from dragoman.canonical.request import Request
@@ -67,6 +69,13 @@ class Call:
         if self._request is None:
             self._request = self.protocol.decode_request(self.parsed)
         return self._request
+
+    def entitle(self, answer: Start | Response) -> None:
+        """Give an answer the id and the time that its upstream left out: clients file it by them."""
+        if not answer.id:
+            answer.id = self.protocol.answer_prefix + self.journey.id.replace("-", "")
+        if answer.created is None:
+            answer.created = int(time.time())
 
     def seen(self, events: list[Event]) -> bool:
         """Take what is worth remembering off ``events``; True if they hold content."""

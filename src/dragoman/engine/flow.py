@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol as Interface
 
 from dragoman.canonical.errors import GatewayError
-from dragoman.canonical.events import Event
+from dragoman.canonical.events import Event, Start
 from dragoman.protocols.base import StreamDecoder, StreamEncoder
 
 EventFilter = Callable[[Event], list[Event]]
@@ -33,11 +33,13 @@ class Translation:
         decoder: StreamDecoder,
         encoder: StreamEncoder,
         event_filter: EventFilter | None = None,
+        entitle: Callable[[Start], None] | None = None,
     ) -> None:
-        """``event_filter`` changes the events between the two."""
+        """``event_filter`` changes the events between the two, ``entitle`` completes the first one."""
         self._decoder = decoder
         self._encoder = encoder
         self._filter = event_filter
+        self._entitle = entitle
 
     @property
     def ended(self) -> bool:
@@ -47,16 +49,27 @@ class Translation:
     def feed(self, chunk: bytes) -> tuple[bytes, list[Event]]:
         """(client bytes, events) for some upstream bytes."""
         events = self._filtered(self._decoder.feed(chunk))
+        if self._entitle is not None:
+            self._begin(events, self._entitle)
         return self._encode(events), events
 
     def finish(self) -> tuple[bytes, list[Event]]:
         """(closing bytes, events); raises UpstreamBroken if the stream was cut short."""
         events = self._filtered(self._decoder.finish())
+        if self._entitle is not None:
+            self._begin(events, self._entitle)
         return self._encode(events) + self._encoder.finish(), events
 
     def error(self, error: GatewayError) -> bytes:
         """The client's in-stream error, in the state its stream has reached."""
         return self._encoder.error(error)
+
+    def _begin(self, events: list[Event], entitle: Callable[[Start], None]) -> None:
+        for event in events:
+            if isinstance(event, Start):
+                entitle(event)
+                self._entitle = None
+                return
 
     def _filtered(self, events: list[Event]) -> list[Event]:
         if self._filter is None:

@@ -84,16 +84,15 @@ class Openings:
         protocol: str,
         credential: Secret | None,
         model: str = "",
-    ) -> HttpRequest:
+    ) -> Opened:
         """The same for a request of our own, which nobody waits for. ``model`` is a public name. Raises
         GatewayError."""
         if not channel.opener:
-            return request
+            return Opened(request=request)
         draft = _draft(channel, request, purpose, protocol, credential)
         draft.model = channel.upstream_model(model) if model else ""
         draft.listed = channel.lists(model)
-        opened = await self.run(channel, _opener(channel.opener)(draft, self._memory))
-        return opened.request
+        return await self.run(channel, _opener(channel.opener)(draft, self._memory))
 
     async def run(self, channel: Channel, steps: Opening) -> Opened:
         """Carry out an opening. Raises GatewayError."""

@@ -241,6 +241,7 @@ class Pipeline:
         call.answered(response)
         if not meeting.forwards or not body:
             shown = filtered(response, meeting.filter)
+            call.entitle(shown)
             body = call.protocol.encode_response(shown, call.request)
         self._commit(meeting)
         await meeting.answer.whole(200, {**JSON_HEADERS, **call.headers()}, body)
@@ -252,6 +253,7 @@ class Pipeline:
         response = meeting.upstream.decode_response(await meeting.reply.read(), meeting.origin)
         call.answered(response)
         response = filtered(response, meeting.filter)
+        call.entitle(response)
         encoder = call.protocol.stream_encoder(call.request)
         data = b"".join([encoder.feed(event) for event in replay(response)]) + encoder.finish()
         self._commit(meeting)
@@ -335,7 +337,7 @@ def _flow(meeting: _Meeting) -> Flow:
         return upstream.stream_relay(call.parsed, origin)
     encoder = call.protocol.stream_encoder(call.request)
     decoder = decoder_for(upstream, origin, lambda: call.request)
-    return Translation(decoder, encoder, meeting.filter)
+    return Translation(decoder, encoder, meeting.filter, call.entitle)
 
 
 async def _end_with_error(call: Call, answer: Answer, error: GatewayError) -> None:

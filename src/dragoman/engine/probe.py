@@ -20,6 +20,7 @@ from dragoman.engine.outbound import build_request, credential_headers, join_url
 from dragoman.engine.pipeline import ProfileOf, check_status
 from dragoman.engine.reply import Deadlines
 from dragoman.protocols.base import Protocol
+from dragoman.providers.opening import Opened
 from dragoman.routing.channel import Channel
 from dragoman.wire.http import HttpRequest
 
@@ -51,9 +52,9 @@ async def probe_channel(
     status: int | None = None
     try:
         if model is None:
-            request = await _list_request(channel, protocol, credential, openings)
+            opened = await _list_request(channel, protocol, credential, openings)
         else:
-            request = await openings.open_trial(
+            opened = await openings.open_trial(
                 channel,
                 _generation(channel, protocol, model, profile_of, credential),
                 "generate",
@@ -61,7 +62,7 @@ async def probe_channel(
                 credential=credential,
                 model=model,
             )
-        status, body = await _exchange(request, channel, protocol, openings)
+        status, body = await _exchange(opened, channel, protocol, openings)
         detail = "answers"
         if model is not None:
             origin = Origin(protocol.name, channel.provider, model)
@@ -80,23 +81,37 @@ async def check_credential(
     channel: Channel, protocol: Protocol, openings: Openings, credential: Secret | None
 ) -> None:
     """List the channel's models with one of its credentials. Raises GatewayError."""
-    request = await _list_request(channel, protocol, credential, openings)
-    await _exchange(request, channel, protocol, openings)
+    opened = await _list_request(channel, protocol, credential, openings)
+    await _exchange(opened, channel, protocol, openings)
 
 
 async def list_page(channel: Channel, protocol: Protocol, openings: Openings, query: str) -> bytes:
     """A page of the provider's list of models. Raises GatewayError."""
-    request = await _list_request(channel, protocol, channel.first_credential, openings)
-    if query:
-        request.url += ("&" if "?" in request.url else "?") + query
-    _, body = await _exchange(request, channel, protocol, openings)
+    opened = await _list_request(channel, protocol, channel.first_credential, openings, query)
+    _, body = await _exchange(opened, channel, protocol, openings)
     return body
 
 
 async def _exchange(
+    opened: Opened, channel: Channel, protocol: Protocol, openings: Openings
+) -> tuple[int, bytes]:
+    """(status, body) of a 2xx answer. Raises GatewayError for any other, once the opener has had its
+    second try."""
+    try:
+        return await _send(opened.request, channel, protocol, openings)
+    except UpstreamError as error:
+        if opened.failed is None:
+            raise
+        recourse = opened.failed(error)
+    if recourse.again is None:
+        raise recourse.error
+    second = await openings.run(channel, recourse.again)
+    return await _send(second.request, channel, protocol, openings)
+
+
+async def _send(
     request: HttpRequest, channel: Channel, protocol: Protocol, openings: Openings
 ) -> tuple[int, bytes]:
-    """(status, body) of a 2xx answer. Raises GatewayError for any other."""
     deadlines = Deadlines(first=PROBE_SECONDS, idle=PROBE_SECONDS, total=PROBE_SECONDS)
     async with openings.transport.exchange(request, deadlines, channel.proxy_url) as reply:
         await check_status(protocol, reply)
@@ -104,12 +119,19 @@ async def _exchange(
 
 
 async def _list_request(
-    channel: Channel, protocol: Protocol, credential: Secret | None, openings: Openings
-) -> HttpRequest:
+    channel: Channel,
+    protocol: Protocol,
+    credential: Secret | None,
+    openings: Openings,
+    query: str = "",
+) -> Opened:
     endpoint = channel.endpoint_for(protocol.name)
+    url = join_url(endpoint.base_url, protocol.models_path)
+    if query:
+        url += ("&" if "?" in url else "?") + query
     request = HttpRequest(
         method="GET",
-        url=join_url(endpoint.base_url, protocol.models_path),
+        url=url,
         headers={
             "accept": "application/json",
             **protocol.headers,

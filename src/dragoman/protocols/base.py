@@ -218,6 +218,8 @@ class Protocol:
     decode_request: Callable[[Parsed], Request]
     encode_response: Callable[[Response, Request], bytes]
     stream_encoder: Callable[[Request], StreamEncoder]
+    answer_prefix: str = ""
+    """What ids of answers begin with."""
     encode_error: Callable[[GatewayError, str], HttpReply]
     """(error, request id) → the whole HTTP answer."""
 

@@ -30,7 +30,6 @@ from dragoman.canonical.errors import (
     UpstreamRefusedCredential,
     UpstreamRejected,
 )
-from dragoman.canonical.notes import Note, Notes
 from dragoman.canonical.parts import Json
 from dragoman.protocols.gradio.arguments import Arrangement, arrange
 from dragoman.protocols.gradio.endpoint import choose
@@ -117,7 +116,6 @@ class _Call:
     def _open(self, bearer: Bearer | None) -> Opening:
         draft, place = self._draft, self._place
         question = _QUESTION.decode(draft.request.body)
-        notes = [] if place.space else _without_addresses(question)
         way = Way(draft, place.hub, None if bearer is None else bearer.secret)
         server = yield from find_server(place, way, bearer, self._memory, draft.now)
         door = choose(server.site, place.api_name)
@@ -131,7 +129,7 @@ class _Call:
         return Opened(
             request=job.events(event_id),
             abort=job.cancel(event_id),
-            notes=[*notes, *arrangement.notes],
+            notes=arrangement.notes,
             failed=lambda error: self._recourse(error, bearer),
         )
 
@@ -191,25 +189,23 @@ class _Job:
 def _upload(
     server: Server, way: Way, bearer: Bearer | None, arrangement: Arrangement
 ) -> Steps[list[Json]]:
-    """The server's descriptions of the files, which it is given first. What has a web address is not
-    fetched here: the app is told the address."""
+    """The server's descriptions of the files, which it is given first."""
     uploaded: list[Json] = []
     for number, file in enumerate(arrangement.files, start=1):
-        name = _file_name(file, number)
-        described: dict[str, Json]
-        if file.data is None:
-            described = {"path": file.url, "url": file.url}
-        else:
-            content = _content(file)
-            media_type = _media_type(file)
-            request = way.upload(
-                f"{server.base}{server.site.prefix}/upload", name, media_type, content
-            )
-            reply = way.seen((yield request))
-            if reply.status != 200:
-                raise refusal(reply, bearer)
-            described = {"path": _path_of(reply), "size": len(content), "mime_type": media_type}
-        uploaded.append({**described, "orig_name": name, "meta": {"_type": "gradio.FileData"}})
+        name, media_type, content = _file_name(file, number), _media_type(file), _content(file)
+        url = f"{server.base}{server.site.prefix}/upload"
+        reply = way.seen((yield way.upload(url, name, media_type, content)))
+        if reply.status != 200:
+            raise refusal(reply, bearer)
+        uploaded.append(
+            {
+                "path": _path_of(reply),
+                "size": len(content),
+                "mime_type": media_type,
+                "orig_name": name,
+                "meta": {"_type": "gradio.FileData"},
+            }
+        )
     return uploaded
 
 
@@ -222,21 +218,6 @@ def _not_taken(reply: HttpReply, bearer: Bearer | None) -> UpstreamError:
     return UpstreamLoading(
         error.message, upstream_status=503, retry_after=seconds, code="queue_full"
     )
-
-
-def _without_addresses(question: Question) -> list[Note]:
-    """Take out the files that are told by web address, each with a note.
-
-    A server of the operator's own would fetch them, from inside of the operator's network; the
-    addresses are a client's.
-    """
-    notes = Notes()
-    for turn in question.turns:
-        for file in turn.files:
-            if file.data is None:
-                notes.dropped(file.where, "only Spaces on the Hub are told web addresses")
-        turn.files = [file for file in turn.files if file.data is not None]
-    return notes.items
 
 
 def _worth_a_try(error: GatewayError) -> bool:
@@ -288,7 +269,6 @@ def _json(reply: HttpReply) -> Json:
 
 
 def _content(file: File) -> bytes:
-    assert file.data is not None
     try:
         return base64.b64decode(file.data, validate=True)
     except (binascii.Error, ValueError):

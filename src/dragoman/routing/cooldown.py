@@ -140,6 +140,8 @@ class Cooldowns:
         itself stays: whoever asks for a thousand models must not end it."""
         benches = self._benches
         over = [model for model, held in benches.items() if held.until <= now]
-        models = (model for model in benches if model != EVERY_MODEL)
-        for model in over or [min(models, key=lambda model: benches[model].until)]:
+        if not over:
+            models = sorted(benches, key=lambda model: benches[model].until)
+            over = [model for model in models if model != EVERY_MODEL][: _MAX_MODELS // 10]
+        for model in over:
             del benches[model]

@@ -68,7 +68,7 @@ class Tier:
         self._cycle = _turns(options)
         self._turn = itertools.count()
         self._seconds: dict[int, tuple[Sequence[int], itertools.count[int]]] = {}
-        self._parts: dict[tuple[int, ...], Tier] = {}
+        self._parts: dict[tuple[int, ...], tuple[Tier, list[tuple[Channel, str]]]] = {}
 
     def next(self) -> tuple[Option, ...]:
         """All of them, beginning with whose turn it is. The second is whose turn it would be without
@@ -86,15 +86,17 @@ class Tier:
             others = others[second:] + others[:second]
         return (options[first], *others)
 
-    def part(self, options: tuple[Option, ...]) -> Tier:
-        """A tier of some of its ``options``, with turns of its own: the shares of a key that may not
-        use all of them are as the weights say, too."""
+    def part(self, options: tuple[Option, ...]) -> tuple[Tier, list[tuple[Channel, str]]]:
+        """(a tier of some of its ``options``, what is excluded and why). It has turns of its own: the
+        shares of a key that may not use all of them are as the weights say, too."""
         name = tuple(option.channel.id for option in options)
         part = self._parts.get(name)
         if part is None:
             if len(self._parts) >= _MAX_PARTS:
                 self._parts.clear()
-            part = self._parts[name] = Tier(options)
+            others = [option.channel for option in self.options if option not in options]
+            barred = [(channel, "the key may not use it") for channel in others]
+            part = self._parts[name] = (Tier(options), barred)
         return part
 
 
@@ -209,12 +211,8 @@ class RoutingTable:
             if allowed is not None:
                 usable = tuple(option for option in tier.options if allowed(option.channel))
                 if len(usable) < len(tier.options):
-                    part = tier.part(usable)
-                    excluded += [
-                        (option.channel, "the key may not use it")
-                        for option in tier.options
-                        if option not in usable
-                    ]
+                    part, barred = tier.part(usable)
+                    excluded += barred
             members = part.next()
             if strategy != "round_robin" and len(members) > 1:
                 options += self._by_strategy(strategy, members, now)

@@ -19,7 +19,7 @@ from dragoman.runtime.database import DatabaseHome, noted, take_over
 from dragoman.runtime.file import LOCK_NAME, FileHome
 from dragoman.runtime.keys import KeyDesk
 from dragoman.runtime.refusals import in_words, really_changed
-from dragoman.runtime.rotation import GATEWAY, Rotated, rotation_of
+from dragoman.runtime.rotation import GATEWAY, rotation_of
 from dragoman.runtime.runtime import Runtime
 from dragoman.server.admin.contract import (
     Actor,
@@ -116,27 +116,23 @@ class Administrator:
 
         await self._do(work)
 
-    async def rotate_credential(self, old: Secret, new: Secret) -> Rotated:
-        """Put a refresh token that its endpoint has rotated in the place of the old one, wherever that
-        stands and can be changed."""
+    async def rotate_credential(self, old: Secret, new: Secret) -> bool:
+        """Put a refresh token that its endpoint has rotated in the place of the old one, in every
+        channel that has it and can be changed; False if there is none."""
 
-        async def work() -> Rotated:
+        async def work() -> bool:
             # What was written meanwhile by hand, or by another process, must not be undone.
             try:
                 await self._runtime.refresh()
             except ConfigurationRefused as error:
                 raise Storage(str(error)) from None
-            rotated = Rotated.NOWHERE
+            is_kept = False
             for one in self._runtime.channels:
                 changes = rotation_of(one.entry, old, new)
-                if not changes:
-                    continue
-                if one.origin in (DATABASE, FILE):
+                if changes and one.origin in (DATABASE, FILE):
                     await self._home.change_channel(one.entry.id, changes, GATEWAY)
-                    rotated = Rotated.KEPT
-                elif rotated is Rotated.NOWHERE:
-                    rotated = Rotated.FIXED
-            return rotated
+                    is_kept = True
+            return is_kept
 
         return await self._do(work)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from enum import Enum
 from typing import Any
 
 from dragoman.canonical.secret import Secret
@@ -40,15 +39,6 @@ _REFUSALS = (
 )
 
 
-class Rotated(Enum):
-    """What became of a new refresh token: kept in a channel; FIXED: the channel cannot be changed;
-    NOWHERE: no channel has the old one any more."""
-
-    KEPT = "kept"
-    FIXED = "fixed"
-    NOWHERE = "nowhere"
-
-
 def rotation_of(entry: ChannelEntry, old: Secret, new: Secret) -> dict[str, Any]:
     """The change that puts ``new`` where a channel has ``old``; empty if it has not."""
     changes: dict[str, Any] = {}
@@ -67,7 +57,7 @@ class Rotation:
 
     def __init__(
         self,
-        rotate: Callable[[Secret, Secret], Awaitable[Rotated]],
+        rotate: Callable[[Secret, Secret], Awaitable[bool]],
         again_seconds: float = _AGAIN_SECONDS,
     ) -> None:
         """``rotate`` is Administrator.rotate_credential."""
@@ -89,7 +79,7 @@ class Rotation:
     async def _kept(self, channel: str, old: Secret, new: Secret) -> bool:
         """False if it has failed and may yet succeed."""
         try:
-            rotated = await self._rotate(old, new)
+            is_kept = await self._rotate(old, new)
         except _REFUSALS as error:
             logger.error(
                 "channel %s: its new refresh token is in memory only and would be lost with this "
@@ -98,14 +88,14 @@ class Rotation:
                 error,
             )
             return False
-        if rotated is Rotated.KEPT:
+        if is_kept:
             logger.info(
                 "channel %s: its refresh token was rotated, and the new one is kept", channel
             )
-        elif rotated is Rotated.FIXED:
+        else:
             logger.warning(
-                "channel %s: its refresh token was rotated, but the channel cannot be changed: the new "
-                "one is in memory only and is lost with this process",
+                "channel %s: its refresh token was rotated, but no channel that can be changed has the "
+                "old one: the new one is in memory only and is lost with this process",
                 channel,
             )
         return True

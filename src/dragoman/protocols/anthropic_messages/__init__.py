@@ -58,6 +58,7 @@ PROTOCOL = Protocol(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=MessagesEncoder,
+    answer_prefix="msg_",
     encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,

@@ -29,6 +29,7 @@ PROTOCOL = Protocol(
     name=PROTOCOL_ID,
     title="Gradio",
     client_side=False,
+    bytes_only=lambda profile: ("image", "audio", "video", "document"),
     reports_usage=False,
     endpoint=endpoint,
     headers={},

@@ -163,9 +163,8 @@ def _part(part: Part, path: str, files: list[File], notes: Notes) -> str:
 
 
 def _media(media: Media, path: str, files: list[File], notes: Notes) -> str:
-    url = media.url if (media.url or "").startswith(("https://", "http://")) else None
-    if media.data is None and url is None:
-        notes.dropped(path, "a Gradio app takes files by content or by web address")
+    if media.data is None:  # the engine fetches what a client gives by address
+        notes.dropped(path, "a Gradio app is given files by their content")
         return ""
     if media.detail is not None:
         notes.dropped(f"{path}.detail", "a Gradio app has no such field")
@@ -176,7 +175,6 @@ def _media(media: Media, path: str, files: list[File], notes: Notes) -> str:
             media_type=media.media_type,
             name=media.name,
             data=media.data,
-            url=None if media.data is not None else url,
         )
     )
     return ""

@@ -16,15 +16,13 @@ PROTOCOL_ID = "gradio"
 
 
 class File(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A file of the conversation: ``data`` (base64) or ``url``. ``where`` is its path in the request,
-    for notes."""
+    """A file of the conversation, in base64. ``where`` is its path in the request, for notes."""
 
     kind: MediaKind
     where: str = ""
     media_type: str | None = None
     name: str | None = None
-    data: str | None = None
-    url: str | None = None
+    data: str
 
 
 class Turn(msgspec.Struct, kw_only=True, omit_defaults=True):

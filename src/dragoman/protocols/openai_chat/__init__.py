@@ -54,6 +54,7 @@ PROTOCOL = Protocol(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=ChatStreamEncoder,
+    answer_prefix="chatcmpl-",
     encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,

@@ -33,6 +33,7 @@ PROTOCOL = Protocol(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=CompletionsEncoder,
+    answer_prefix="cmpl-",
     encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,

@@ -40,6 +40,7 @@ PROTOCOL = Protocol(
     decode_request=decode_request,
     encode_response=encode_response,
     stream_encoder=ResponsesStreamEncoder,
+    answer_prefix="resp_",
     encode_error=encode_error,
     encode_request=encode_request,
     decode_response=decode_response,
