@@ -32,12 +32,13 @@ class Script:
         self.content_type = content_type
         self.headers_after = headers_after
         self.refuse = refuse
+        self.headers: dict[str, str] = {}
 
 
 class _Reply(UpstreamReply):
     def __init__(self, script: Script, exchange: _Exchange) -> None:
         self.status = script.status
-        self.headers = {"content-type": script.content_type}
+        self.headers = {"content-type": script.content_type, **script.headers}
         self._steps = list(script.steps)
         self._exchange = exchange
 

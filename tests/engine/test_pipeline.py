@@ -6,6 +6,8 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -420,3 +422,22 @@ def test_an_upstream_that_cannot_stream_is_asked_for_the_whole_and_the_client_ke
     before, _, _ = answer.body.partition(b"hi")
     assert before.count(b"ping") + before.count(b": ") >= 2, "pings went out while it worked"
     assert answer.ended
+
+
+@pytest.mark.parametrize(
+    ("told", "least", "most"), [("in two minutes", 110, 121), ("never", None, None)]
+)
+def test_a_retry_after_that_is_a_date_counts_from_now(
+    told: str, least: float | None, most: float | None
+) -> None:
+    when = format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
+    busy = Script(b'{"error":{"message":"busy"}}', status=429)
+    busy.headers = {"retry-after": when if told == "in two minutes" else told}
+    with pytest.raises(UpstreamRateLimited) as caught:
+        run(Run(busy))
+    wait = caught.value.retry_after
+    if least is None or most is None:
+        assert wait is None
+    else:
+        assert wait is not None
+        assert least <= wait <= most

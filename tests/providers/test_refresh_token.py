@@ -19,7 +19,7 @@ from dragoman.canonical.errors import (
 )
 from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.secret import Secret
-from dragoman.providers.opening import Draft, Lock, Memory, Opened, Persist
+from dragoman.providers.opening import Draft, Lock, Memory, Opened, Persist, Step
 from dragoman.providers.refresh_token import open_with_token
 from dragoman.wire.http import HttpReply, HttpRequest
 
@@ -73,26 +73,27 @@ class World:
         return self.run(open_with_token(one, self.memory))
 
     def run(self, steps: Any) -> Opened:
-        nothing = HttpReply(status=0)
         try:
             step = next(steps)
             while True:
-                if isinstance(step, Lock):
-                    self.locks.append(step.name)
-                    self.while_locked()
-                    step = steps.send(nothing)
-                elif isinstance(step, Persist):
-                    self.kept.append((step.old.reveal(), step.new.reveal()))
-                    step = steps.send(nothing)
-                else:
-                    self.asked.append(dict(parse_qsl(step.body.decode())))
-                    assert step.headers["content-type"] == "application/x-www-form-urlencoded"
-                    reply = self.replies.pop(0)
-                    failed = isinstance(reply, UpstreamError)
-                    step = steps.throw(reply) if failed else steps.send(reply)
+                step = self._carry_out(step, steps)
         except StopIteration as end:
-            opened = cast(Opened, end.value)
-        return opened
+            return cast(Opened, end.value)
+
+    def _carry_out(self, step: Step, steps: Any) -> Any:
+        nothing = HttpReply(status=0)
+        match step:
+            case Lock():
+                self.locks.append(step.name)
+                self.while_locked()
+                return steps.send(nothing)
+            case Persist():
+                self.kept.append((step.old.reveal(), step.new.reveal()))
+                return steps.send(nothing)
+        self.asked.append(dict(parse_qsl(step.body.decode())))
+        assert step.headers["content-type"] == "application/x-www-form-urlencoded"
+        reply = self.replies.pop(0)
+        return steps.throw(reply) if isinstance(reply, UpstreamError) else steps.send(reply)
 
 
 def bearer(opened: Opened) -> str:
@@ -159,7 +160,7 @@ def test_who_waited_for_the_lock_uses_the_token_that_came() -> None:
 @pytest.mark.row("S2-32")
 def test_a_rotated_token_is_kept_before_the_access_token_can_be_used() -> None:
     world = World(answer(access_token="a-1", refresh_token="r-2", expires_in=3600))
-    steps = open_with_token(draft(), world.memory)
+    steps: Any = open_with_token(draft(), world.memory)
     step = next(steps)
     while not isinstance(step, Persist):
         is_request = isinstance(step, HttpRequest)
@@ -202,6 +203,17 @@ def test_an_access_token_that_ends_early_is_fetched_once_more() -> None:
     # The other request comes back with the same refusal: the new token is there already.
     assert bearer(world.run(other.failed(refused).again)) == "Bearer a-2"
     assert [one["refresh_token"] for one in world.asked] == ["r-1", "r-2"]
+
+
+def test_a_late_refusal_of_an_old_token_does_not_cost_the_new_one() -> None:
+    world = World(*(answer(access_token=f"a-{n}", expires_in=3600) for n in (1, 2)))
+    refused = UpstreamRefusedCredential("The token was revoked.", upstream_status=401)
+    first, late = world.open(draft()), world.open(draft())
+    assert first.failed is not None
+    assert late.failed is not None
+    assert bearer(world.run(first.failed(refused).again)) == "Bearer a-2"
+    assert bearer(world.run(late.failed(refused).again)) == "Bearer a-2"
+    assert len(world.asked) == 2
 
 
 def test_other_failures_are_no_reason_for_a_new_token() -> None:

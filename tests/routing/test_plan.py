@@ -387,8 +387,11 @@ def test_a_stored_answer_goes_before_everything_and_is_waited_for() -> None:
 
 def test_a_session_keeps_its_credential_and_takes_nobodys_turn() -> None:
     site = Site(channel(1, keys=("a", "b", "c")))
-    for _ in range(3):
+    free = []
+    for _ in range(6):
         assert site.walk(site.plan(prefer=Place(1, 2)), bad_request()) == [(1, 2)]
+        free += site.walk(site.plan(), bad_request())
+    assert free == [(1, 1), (1, 2), (1, 3)] * 2
     lane = site.fleet.lane(1)
     lane.credentials[1].cooldowns.bench("m", 60.0, site.now, "rate limited")
     assert site.walk(site.plan(prefer=Place(1, 2)), bad_request()) == [(1, 3)]

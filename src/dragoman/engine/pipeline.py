@@ -42,7 +42,7 @@ from dragoman.providers.opening import Opened
 from dragoman.routing.channel import Channel
 from dragoman.routing.plan import Plan
 from dragoman.routing.ratelimits import exhausted_for
-from dragoman.wire.http import HttpRequest, media_type
+from dragoman.wire.http import HttpRequest, media_type, retry_after_seconds
 
 UNSTREAMED_PING_SECONDS = 1.0
 JSON_HEADERS = {"content-type": "application/json"}
@@ -328,7 +328,17 @@ async def check_status(upstream: Protocol, reply: UpstreamReply) -> None:
             f"The upstream redirects (HTTP {reply.status}); mend the channel's base URL.",
             upstream_status=reply.status,
         )
-    raise upstream.decode_error(reply.status, reply.headers, await reply.read())
+    raise upstream.decode_error(reply.status, _timed(reply.headers), await reply.read())
+
+
+def _timed(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """``headers`` with a Retry-After that is a date (RFC 9110 §10.2.3) turned into seconds: codecs have
+    no clock."""
+    told = headers.get("retry-after", "")
+    if not told or told[0].isdigit():
+        return headers
+    seconds = retry_after_seconds(headers, time.time())
+    return {**headers, "retry-after": "" if seconds is None else f"{seconds:.3f}"}
 
 
 def _flow(meeting: _Meeting) -> Flow:

@@ -54,7 +54,6 @@ class Slot:
         self.option = option
         self.credential = credential
         self.began = now
-        option.lane.used(credential)
         self._probe = credential.circuit.begin()
         self._response_seconds: float | None = None
         self._open = True
@@ -262,6 +261,8 @@ class Plan:
             others = {other.channel.id for other in self.options} - self._used
             self._dismissed |= others
             self.skipped.update(dict.fromkeys(others, "fallback is switched off"))
+        if self._prefer is None or self._prefer.channel_id != channel_id:
+            option.lane.used(credential)  # a session's own credential takes nobody's turn
         return Slot(option, credential, now)
 
     def _bring_forward(self, prefer: Place) -> None:
