@@ -12,21 +12,23 @@ from typing import Any
 import openai
 import pytest
 
-from tests.support.documents import Printed, run
+from dragoman.providers.catalog import load_catalog
+from tests.support.documents import Printed, own_providers, run
 from tests.support.gateway import Gateway, free_port
 from tests.support.gradio_server import GradioServer
 from tests.support.proxies import PProxy, RunningProxy
 
 TOKEN = "hf_your_token"
-MODEL_CONFIG = {
+MODEL_CONFIG = """MODEL_CONFIG = {
     "your-model-name": {
         "space": "team/reasoner",
-        "flags": "11",
+        "flags": "11"                     # as its API says
     },
     "used-up": {"space": "team/quota", "flags": "40"},
     "failing": {"space": "team/broken", "flags": "40"},
     "wrong": {"space": "team/tuned", "flags": "11"},
-}
+}"""
+ADDED = {"your-model-name", "used-up", "failing", "wrong"}
 BUILT_IN = [
     *("gpt-oss-20b", "gemma-3-12b", "gemma-2-9b", "gemma-2-2b", "gemma-3-270m", "qwen2.5-3b")
 ]
@@ -46,24 +48,31 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProxy]:
 
 @pytest.fixture(scope="module")
 def gateway(server: GradioServer, proxy: RunningProxy) -> Iterator[Gateway]:
-    """As documented it asks for no key of its own: the caller's token is the Space's."""
-    channel = {
-        "name": "spaces",
-        "type": "gradio",
-        "models": [*BUILT_IN, *MODEL_CONFIG],
-        "quirks": {"hub": server.url, "spaces": MODEL_CONFIG},
-        "max_concurrency": 100,
-        "max_retries": 0,
-    }
+    """As documented it asks for no key of its own: the caller's token is the Space's. Only the Hub's
+    address is not the document's."""
     environ = {
         "LISTEN": "127.0.0.1",
         "PORT": str(free_port()),
         "USE_PROXY": "True",
         "PROXY_URL": proxy.url(),
+        "MODEL_CONFIG": MODEL_CONFIG,
+        "DRAGOMAN_REQUIRE_AUTH": "false",
     }
-    config = {"settings": {"require_auth": False}, "channels": [channel]}
-    with Gateway(config, environ=environ) as running:
+    running = Gateway(None, environ=environ)
+    own_providers(running, at_hub(server.url))
+    with running:
         yield running
+
+
+def at_hub(url: str) -> str:
+    """The provider's own row, quirks and all, at another Hub."""
+    built_in = load_catalog()["gradio"].quirks["builtin_spaces"]
+    assert isinstance(built_in, dict)
+    spaces = "".join(
+        f"{json.dumps(name)} = {{ space = {json.dumps(one['space'])}, flags = '{one['flags']}' }}\n"
+        for name, one in built_in.items()
+    )
+    return f'[gradio.quirks]\nhub = "{url}"\n[gradio.quirks.builtin_spaces]\n{spaces}'
 
 
 @pytest.fixture
@@ -191,7 +200,7 @@ def test_it_listens_where_it_is_told_and_nowhere_else(gateway: Gateway) -> None:
 def test_the_list_of_models_is_open(gateway: Gateway) -> None:
     said = run(gateway, "curl http://localhost:8000/v1/models")
     assert (said.status, said.json["object"]) == (200, "list")
-    assert {*BUILT_IN, *MODEL_CONFIG} <= {model["id"] for model in said.json["data"]}
+    assert {*BUILT_IN, *ADDED} <= {model["id"] for model in said.json["data"]}
 
 
 @pytest.mark.row("S0-21", "S0-23", "S0-28")

@@ -23,6 +23,9 @@ from tests.providers.gradio_world import draft
 from tests.support.gateway import Gateway
 from tests.support.gradio_server import GradioServer
 
+# The apps take a process of 250 MB: with --dist loadgroup there is one, however many workers.
+pytestmark = pytest.mark.xdist_group("gradio")
+
 TOKEN = "sk-gw-gradio-0123456789abcdef"
 BUILT_IN_MODELS = (
     *("gpt-oss-20b", "gemma-3-12b", "gemma-2-9b", "gemma-2-2b", "gemma-3-270m", "qwen2.5-3b"),

@@ -17,7 +17,7 @@ from langchain_openai import OpenAI as LangChainOpenAI
 
 from tests.live.captures import CAPTURES
 from tests.live.raw import Reply, ask, request_body
-from tests.support.documents import dotenv, run
+from tests.support.documents import dotenv, own_providers, run
 from tests.support.gateway import Gateway
 from tests.support.hf_router import CREATED, TEXT, TOKEN, HFRouter, model
 
@@ -47,9 +47,7 @@ def configured(
     """A gateway with that ``.env``, whose providers live at the routers' addresses."""
     gateway = Gateway(None, environ={"API_KEY": KEY, **environ})
     dotenv(gateway, "".join(f"{name}={value}\n" for name, value in variables.items()))
-    (gateway.folder / "data").mkdir(mode=0o700)
-    text = "".join(f"[{id}]\n{router.row}" for id, router in rows.items())
-    (gateway.folder / "data" / "providers.toml").write_text(text, encoding="utf-8")
+    own_providers(gateway, "".join(f"[{id}]\n{router.row}" for id, router in rows.items()))
     with gateway:
         yield gateway
 

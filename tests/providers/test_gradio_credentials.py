@@ -135,7 +135,7 @@ def test_a_refused_token_is_left_out_once_and_then_for_a_while(
         opened = world.open(draft(token=CHANNELS))
     assert tokens(world) == [*[CHANNELS] * 4, *[""] * 4]
     assert "authorization" not in opened.request.headers
-    assert "refuses the channel's token" in caplog.text
+    assert "someone/chat: the channel's token is refused" in caplog.text
     assert CHANNELS not in caplog.text
     world.requests.clear()
     world.open(draft(token=CHANNELS))
@@ -145,6 +145,16 @@ def test_a_refused_token_is_left_out_once_and_then_for_a_while(
     world.requests.clear()
     world.open(later)
     assert CHANNELS in tokens(world)
+
+
+def test_what_one_app_refuses_says_nothing_of_the_others() -> None:
+    world = World()
+    world.answers["/queue/join"] = refuses(CHANNELS)
+    world.open(draft(token=CHANNELS))
+    world.requests.clear()
+    world.answers = {"/api/spaces/other/one/host": reply(200, {"host": "https://x.hf.space"})}
+    world.open(draft("other/one", token=CHANNELS))
+    assert tokens(world) == [CHANNELS] * 4
 
 
 def test_a_token_that_the_hub_refuses() -> None:
@@ -168,6 +178,8 @@ def test_a_callers_bad_token_is_the_callers_affair() -> None:
         world.open(draft(callers=CALLERS))
     assert caught.value.status == 401
     assert CALLERS not in caught.value.message
+    with pytest.raises(Unauthorized):  # and again
+        world.open(draft(callers=CALLERS))
 
 
 def test_a_channels_bad_token_is_the_channels_affair() -> None:

@@ -12,6 +12,7 @@ from dragoman.canonical.errors import (
     GatewayError,
     InvalidRequest,
     UpstreamBroken,
+    UpstreamFailed,
     UpstreamLoading,
     UpstreamMisconfigured,
     UpstreamModelMissing,
@@ -92,6 +93,19 @@ def test_arguments_that_were_refused_make_it_be_asked_again() -> None:
     opened.failed(UpstreamRejected("Value 9 is greater than maximum value 1."))
     world.open(draft())
     assert len(world.asked) == 8
+
+
+def test_an_app_that_takes_no_job_is_looked_for_again() -> None:
+    """It may have been paused, or moved, since it was asked."""
+    world = World()
+    world.open(draft())
+    world.answers["/queue/join"] = reply(404)
+    with pytest.raises(UpstreamFailed):
+        world.open(draft())
+    world.requests.clear()
+    del world.answers["/queue/join"]
+    world.open(draft())
+    assert len(world.asked) == 4
 
 
 @pytest.mark.parametrize("app", ["4.9-full", "4.19-full"])

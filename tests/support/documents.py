@@ -68,3 +68,10 @@ def run(gateway: Gateway, command: str, **replaced: str) -> Printed:
 def dotenv(gateway: Gateway, text: str) -> None:
     """Put a ``.env`` before a gateway that has not been started."""
     (gateway.folder / ".env").write_text(text, encoding="utf-8")
+
+
+def own_providers(gateway: Gateway, text: str) -> None:
+    """Put rows of the catalogue (TOML) before a gateway that has not been started."""
+    data = gateway.folder / "data"
+    data.mkdir(mode=0o700)
+    (data / "providers.toml").write_text(text, encoding="utf-8")

@@ -17,7 +17,6 @@ from dragoman.config import checks, words
 from dragoman.config.problems import Findings, Refusal
 from dragoman.config.schema import ChannelEntry
 from dragoman.providers.vertex_account import AccountError, check_private_key, read_account
-from dragoman.providers.vertex_variants import THRESHOLDS
 
 EXPRESS = "VERTEX_EXPRESS_API_KEY"
 ACCOUNTS = "GOOGLE_CREDENTIALS_JSON"
@@ -128,6 +127,9 @@ def _seconds(text: str) -> float:
 
 
 def _threshold(text: str) -> str:
+    # Here and not above: the codecs that come with it would slow every command's start.
+    from dragoman.providers.vertex_variants import THRESHOLDS  # noqa: PLC0415
+
     return str(checks.one_of(*(one.lower() for one in THRESHOLDS))(text)).upper()
 
 

@@ -59,7 +59,7 @@ def open_space(draft: Draft, memory: Memory) -> Opening:
         raise UpstreamRejected("A Gradio app can only be asked for an answer.")
     place = place_of(draft)
     bearer = bearer_of(draft, place)
-    if bearer is not None and memory.get(_refused(bearer), draft.now):
+    if bearer is not None and memory.get(_refused(place, bearer), draft.now):
         bearer = None
     return (yield from _Call(draft, memory, place).open(bearer))
 
@@ -87,31 +87,41 @@ class _Call:
         try:
             return (yield from self._open(bearer))
         except UpstreamError as error:
-            recourse = self._recourse(error, bearer)
-        if recourse.again is None:
+            failure = error
+        self._memory.forget(server_key(self._place, bearer))  # it may not be what it was
+        recourse = self._recourse(failure, bearer)
+        if bearer is None or recourse.again is None:
             raise recourse.error
         try:
-            return (yield from recourse.again)
+            opened = yield from recourse.again
         except UpstreamError:
             raise recourse.error from None
+        if isinstance(failure, UpstreamRefusedCredential):
+            self._leave_out(bearer)
+        return opened
 
     def _recourse(self, error: UpstreamError, bearer: Bearer | None) -> Recourse:
         """What ``error`` means, and whether it is worth a try without the token."""
+        if bearer is None:
+            return Recourse(error)
+        return Recourse(_told(error, bearer), self._open(None) if _worth_a_try(error) else None)
+
+    def _failed(self, error: UpstreamError, bearer: Bearer | None) -> Recourse:
+        """The same for an answer that has failed."""
         if isinstance(error, UpstreamRejected):
             # Arguments that were wrong may have been right for what the app was before.
             self._memory.forget(server_key(self._place, bearer))
-        if bearer is None:
-            return Recourse(error)
-        told = _told(error, bearer)
-        if isinstance(error, UpstreamRefusedCredential) and error.upstream_status == 401:
-            logger.warning(
-                "%s: Hugging Face refuses the %s token; trying without it",
-                self._place.space or "a Gradio server",
-                "caller's" if bearer.callers else "channel's",
-            )
-            until = self._draft.now + REFUSED_SECONDS
-            self._memory.put(_refused(bearer), True, until=until)
-        return Recourse(told, self._open(None) if _worth_a_try(error) else None)
+        return self._recourse(error, bearer)
+
+    def _leave_out(self, bearer: Bearer) -> None:
+        """Call this app without the token for a while: it is refused, and not needed."""
+        logger.warning(
+            "%s: the %s token is refused; it is called without",
+            self._place.space or "a Gradio server",
+            "caller's" if bearer.callers else "channel's",
+        )
+        until = self._draft.now + REFUSED_SECONDS
+        self._memory.put(_refused(self._place, bearer), True, until=until)
 
     def _open(self, bearer: Bearer | None) -> Opening:
         draft, place = self._draft, self._place
@@ -130,7 +140,7 @@ class _Call:
             request=job.events(event_id),
             abort=job.cancel(event_id),
             notes=arrangement.notes,
-            failed=lambda error: self._recourse(error, bearer),
+            failed=lambda error: self._failed(error, bearer),
         )
 
 
@@ -242,8 +252,8 @@ def _told(error: UpstreamError, bearer: Bearer) -> GatewayError:
     return error
 
 
-def _refused(bearer: Bearer) -> str:
-    return f"gradio refused {bearer.digest}"
+def _refused(place: Place, bearer: Bearer) -> str:
+    return f"refused by {server_key(place, bearer)}"
 
 
 def _event_id(reply: HttpReply) -> str:
