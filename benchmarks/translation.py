@@ -55,7 +55,7 @@ def measure(options: Options) -> list[Table]:
         repeats=options.choose(options.rounds, full=25, quick=3),
         seconds=options.choose(options.seconds, full=0.03, quick=0.002),
     )
-    speaking = dict(sorted(protocols().items()))
+    speaking = {name: one for name, one in sorted(protocols().items()) if one.client_side}
     return [_streams(speaking, watch), _requests(speaking, watch)]
 
 

@@ -10,7 +10,7 @@ from dragoman.canonical.secret import Secret
 from dragoman.config.channels import lacks_key, read_channel, resolve
 from dragoman.config.problems import Refusal
 from dragoman.providers.provider import Provider
-from dragoman.routing.channel import Channel
+from dragoman.routing.channel import Channel, Endpoint
 from tests.config.support import CATALOG
 
 ROWS = {
@@ -89,8 +89,7 @@ def test_what_a_channel_speaks_and_where(fields: Any, expected: dict[str, str]) 
     ("fields", "path"),
     [
         ({"type": "acmee"}, "type"),
-        ({"type": "custom"}, "protocol"),
-        ({"type": "custom", "base_url": "http://x"}, "protocol"),
+        ({"type": "custom"}, "base_url"),
         ({"type": "custom", "protocol": "openai_chat"}, "base_url"),
         ({"protocol": "ollama_chat"}, "base_url"),
         ({"protocol": "smalltalk"}, "protocol"),
@@ -106,6 +105,12 @@ def test_a_channel_that_cannot_be_reached_is_refused(fields: Any, path: str) -> 
     with pytest.raises(Refusal) as caught:
         channel(**fields)
     assert [problem.path for problem in caught.value.problems] == [path]
+
+
+def test_a_server_of_ones_own_speaks_openai_chat_unless_it_is_said() -> None:
+    assert channel(type="custom", base_url="http://x/v1").endpoints == (
+        Endpoint("openai_chat", "http://x/v1"),
+    )
 
 
 @pytest.mark.row("S2-36")

@@ -329,7 +329,7 @@ def test_wrong_flags_are_answered_with_the_right_ones(client: openai.OpenAI) -> 
         ("missing", 404, "no Space team/nothing"),
         pytest.param("asleep", 503, "paused", marks=pytest.mark.row("S0-49")),
         ("building", 503, "coming up"),
-        pytest.param("nonesuch", 404, "does not exist", marks=pytest.mark.row("S0-47")),
+        ("nonesuch", 404, "does not exist"),
     ],
 )
 def test_what_cannot_be_asked(client: openai.OpenAI, model: str, status: int, words: str) -> None:

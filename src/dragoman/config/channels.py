@@ -147,6 +147,10 @@ def _naming(entry: ChannelEntry, provider: Provider) -> Naming | None:
     return provider.naming
 
 
+_USUAL_PROTOCOL = "openai_chat"
+"""What a server of one's own speaks, unless it is said: nearly all of them do."""
+
+
 def _endpoints(entry: ChannelEntry, provider: Provider, catalog: Catalog) -> tuple[Endpoint, ...]:
     """What the channel speaks, and where.
 
@@ -155,10 +159,8 @@ def _endpoints(entry: ChannelEntry, provider: Provider, catalog: Catalog) -> tup
     ``protocols`` adds more, and a blank URL there means the same address.
     """
     _refuse_unknown(entry, catalog)
-    row = provider.protocols
-    first = entry.protocol or next(iter([*row, *entry.protocols]), "")
-    if not first:
-        raise Refusal(Problem("protocol", f"is missing: a {entry.type} channel must name one"))
+    row = provider.protocols or ({} if entry.protocols else {_USUAL_PROTOCOL: ""})
+    first = entry.protocol or next(iter([*row, *entry.protocols]))
     given = entry.protocols.get(first, "")
     if entry.base_url and given not in ("", entry.base_url):
         raise Refusal(Problem(f"protocols.{first}", "differs from base_url, which is for it too"))

@@ -114,9 +114,7 @@ class KeyRing:
 
     def usable(self, now: float) -> int:
         """How many keys clients could use at ``now``; admin keys are not for them."""
-        return sum(
-            key.refusal(now) is None and not key.admin for key, _ in self._entries.values()
-        )
+        return sum(key.refusal(now) is None and not key.admin for key, _ in self._entries.values())
 
     def authenticate(self, key: str | None, now: float) -> Principal:
         """Who ``key`` acts for. Raises Unauthorized, which never repeats the key."""
