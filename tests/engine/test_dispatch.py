@@ -703,3 +703,31 @@ def _check_attempts(journey: Journey) -> None:
         stale += attempt.error is not None and attempt.error.code == DISCONNECTED
         if attempt.error is None or attempt.error.code != DISCONNECTED or stale > 1:
             seen.append(candidate)
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"max_concurrency": 1}, "max_concurrency says so"),
+        ({"max_adaptive_concurrency": 1}, "raise max_adaptive_concurrency"),
+        ({}, "still learning"),
+    ],
+)
+def test_the_operator_is_told_once_a_minute_why_requests_are_turned_away(
+    fields: dict[str, Any], advice: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        gateway = Gateway(takes(90.0), channel(1, **fields), queue_seconds=1.0)
+        first = gateway.begin()
+        for _ in range(4):
+            with pytest.raises(Unavailable):
+                await gateway.begin()
+        await asyncio.sleep(60)
+        with pytest.raises(Unavailable):
+            await gateway.begin()
+        await first
+
+    run(scenario())
+    told = [one.getMessage() for one in caplog.records if "is full" in one.getMessage()]
+    assert len(told) == 2
+    assert all(advice in one for one in told)

@@ -360,3 +360,13 @@ def test_a_place_is_not_given_back_twice() -> None:
     limiter.give_back()
     with pytest.raises(AssertionError):
         limiter.give_back()
+
+
+def test_advice_names_the_answers_that_are_too_slow_to_learn_from() -> None:
+    limiter = Limiter(channel(1))
+    for second in range(12):
+        limiter.sample(2.5, error=False, now=float(second * 10))
+    assert limiter.limit == 1
+    advice = limiter.advice()
+    assert "answers take 2.5 s and response_time_low is 1 s" in advice
+    assert "max_concurrency" in advice

@@ -90,6 +90,11 @@ def add(
             given["api_key"] = _asked_for(type_name, desk.runtime, from_stdin)
         made = await desk.admin.add_channel(given, desk.actor)
         say(f"Channel {made['name']!r} (id {made['id']}) was added.")
+        if made["max_concurrency"] is None:
+            say(
+                f"It begins with {made['min_concurrency']} at a time and learns how many requests are "
+                "good; --max-concurrency N fixes that."
+            )
         say(f"Try it out: dragoman channels test {made['name']}")
 
     administer(make_options(config, data_dir), work)

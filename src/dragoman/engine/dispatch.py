@@ -28,6 +28,9 @@ logger = logging.getLogger("dragoman.dispatch")
 BUDGET_WAIT_SECONDS = 10.0
 """How long a request waits for its turn to be repeated while a fifth of all are being repeated."""
 
+REPORT_SECONDS = 60.0
+"""How often the operator is told that a channel is full."""
+
 Ask = Callable[[Attempt], Awaitable[None]]
 """Makes one attempt. Raises UpstreamError or NotTranslatable if it failed."""
 
@@ -50,6 +53,7 @@ class Dispatcher:
         self.queue_limit = queue_limit
         self.queue_seconds = queue_seconds
         self.clock = clock
+        self._reported: dict[int, float] = {}
         self._random = random
         self._sleep = sleep
 
@@ -151,8 +155,20 @@ class Dispatcher:
             return slot
         slot = await self._wait(plan.full, plan, journey)
         if slot is None:
+            self._report_full(plan.full)
             raise _too_busy(plan)
         return slot
+
+    def _report_full(self, options: list[Option]) -> None:
+        """Tell the operator which channels turned a request away, each at most once a minute."""
+        now = self.clock()
+        for option in options:
+            told = self._reported.get(option.channel.id)
+            if told is None or now - told >= REPORT_SECONDS:
+                self._reported[option.channel.id] = now
+                logger.warning(
+                    "channel %r is full: %s", option.channel.name, option.lane.limiter.advice()
+                )
 
     async def _wait(
         self, options: list[Option], plan: Plan, journey: Journey, again: Slot | None = None

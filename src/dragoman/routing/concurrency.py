@@ -92,6 +92,22 @@ class Limiter:
         """Share of failed requests in the window."""
         return self._errors / len(self._samples) if self._samples else 0.0
 
+    def advice(self) -> str:
+        """What an operator could do about a channel that is full, and why it takes no more."""
+        taken = f"all {self.limit} places are in use, {self.waiting} wait"
+        if not self.adaptive:
+            return f"{taken}; max_concurrency says so"
+        channel, mean = self._channel, self.mean_seconds
+        if self.limit >= channel.max_adaptive_concurrency:
+            return f"{taken}; raise max_adaptive_concurrency"
+        if self.samples and mean >= channel.response_time_low:
+            return (
+                f"{taken}; the adaptive limit does not rise, because answers take {mean:.1f} s and "
+                f"response_time_low is {channel.response_time_low:g} s: raise that, or set "
+                "max_concurrency"
+            )
+        return f"{taken}; the adaptive limit is still learning (max_concurrency fixes it)"
+
     def take(self) -> bool:
         """Take a place if one is free and nobody waits for it."""
         if self.in_flight < self.limit and not self._queue:
