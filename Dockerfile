@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The image holds the gateway and nothing of its configuration: docs/containers.md says how that
 # comes in. tests/test_containers.py runs the steps below without Docker, so they are kept plain.
 

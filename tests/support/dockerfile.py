@@ -144,14 +144,16 @@ class Container:
     def __enter__(self) -> Container:
         folder = self._image.prepare(self._root)
         self.files = self._files()
+        user = self._image.user if can_become(self._image.user) else None
         self._process = subprocess.Popen(
             self._image.command,
             cwd=folder,
             env=self._environ,
             stdout=self._log,
             stderr=self._log,
-            user=self._image.user if can_become(self._image.user) else None,
-            group=self._image.user if can_become(self._image.user) else None,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
         )
         until = time.monotonic() + START_SECONDS
         while not self.healthy():
