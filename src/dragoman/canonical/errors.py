@@ -65,8 +65,10 @@ class GatewayError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """``retry_after`` is in seconds; ``status`` overrides the class's own."""
+        """``retry_after`` is in seconds; ``status`` overrides the class's own. ``headers`` may be
+        added to what the protocol sends with it."""
         super().__init__(message)
+        self.headers: dict[str, str] = {}
         self.message = message
         self.param = param
         self.code = code if code is not None else self.default_code

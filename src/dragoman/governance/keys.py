@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import hmac
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from dragoman.canonical.errors import Unauthorized
 from dragoman.governance.principal import Principal
+from dragoman.governance.users import DEFAULT_USER_ID, NO_BUDGET, NO_LIMITS, Budget, Limits
 
 KEY_PREFIX = "sk-gw-"
 _ALPHABET = string.ascii_letters + string.digits
@@ -36,7 +38,8 @@ class VirtualKey(msgspec.Struct, kw_only=True, frozen=True):
     """What is kept of a key. Times are seconds since 1970; ``hint`` is its first ten characters.
 
     ``enabled`` is a switch, ``revoked_at`` is final. Empty restrictions allow everything. An
-    ``admin`` key opens the administration and nothing else.
+    ``admin`` key opens the administration and nothing else. ``user_id`` says whose it is; the key's own
+    ``limits`` and ``budget`` count beside its user's. ``metadata`` is the operator's.
     """
 
     id: str
@@ -48,6 +51,10 @@ class VirtualKey(msgspec.Struct, kw_only=True, frozen=True):
     strict: bool = False
     admin: bool = False
     enabled: bool = True
+    user_id: int = DEFAULT_USER_ID
+    limits: Limits = NO_LIMITS
+    budget: Budget = NO_BUDGET
+    metadata: Mapping[str, Any] = {}
     created_at: float = 0.0
     last_used_at: float | None = None
     expires_at: float | None = None
@@ -204,4 +211,5 @@ def _principal(key: VirtualKey) -> Principal:
         allowed_models=key.allowed_models,
         strict=key.strict,
         admin=key.admin,
+        user_id=key.user_id,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from dragoman.governance.users import ANONYMOUS_USER_ID, DEFAULT_USER_ID
+
 
 class Principal(msgspec.Struct, kw_only=True, frozen=True):
-    """An authenticated caller. Empty tuples mean no restriction; channel names and ids may be mixed
+    """An authenticated caller, who acts for the user ``user_id``. Empty tuples mean no restriction; channel names and ids may be mixed
     in ``allowed_channels`` (ids as decimal text). An ``admin`` may administer, and do nothing else."""
 
     key_id: str
@@ -15,6 +17,7 @@ class Principal(msgspec.Struct, kw_only=True, frozen=True):
     allowed_models: tuple[str, ...] = ()
     strict: bool = False
     admin: bool = False
+    user_id: int = DEFAULT_USER_ID
 
     def may_use_model(self, model: str) -> bool:
         """Whether ``model`` is among the allowed ones, without regard to case."""
@@ -32,4 +35,4 @@ class Principal(msgspec.Struct, kw_only=True, frozen=True):
         )
 
 
-ANONYMOUS = Principal(key_id="anonymous", name="anonymous")
+ANONYMOUS = Principal(key_id="anonymous", name="anonymous", user_id=ANONYMOUS_USER_ID)

@@ -83,7 +83,12 @@ class App:
         reply = protocol.encode_error(error, request_id)
         if answer.begun:
             return
-        headers = {**dict(reply.headers), **answer.about, "inference-id": request_id}
+        headers = {
+            **dict(reply.headers),
+            **answer.about,
+            **error.headers,
+            "inference-id": request_id,
+        }
         if error.status in (413, 408):
             headers["connection"] = "close"  # the rest of the body is not going to be read
         await answer.whole(reply.status, headers, reply.body)

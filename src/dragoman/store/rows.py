@@ -43,7 +43,8 @@ def key_from_row(row: Row[Any]) -> VirtualKey:
 def key_values(key: VirtualKey) -> dict[str, Any]:
     """Everything of a key but its id, which the table gives."""
     values = msgspec.structs.asdict(key)
-    del values["id"]
+    for name in ("id", "user_id", "limits", "budget", "metadata"):
+        del values[name]
     return values | {
         "allowed_channels": list(key.allowed_channels),
         "allowed_models": list(key.allowed_models),
