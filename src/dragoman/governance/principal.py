@@ -8,8 +8,9 @@ from dragoman.governance.users import ANONYMOUS_USER_ID, DEFAULT_USER_ID
 
 
 class Principal(msgspec.Struct, kw_only=True, frozen=True):
-    """An authenticated caller, who acts for the user ``user_id``. Empty tuples mean no restriction; channel names and ids may be mixed
-    in ``allowed_channels`` (ids as decimal text). An ``admin`` may administer, and do nothing else."""
+    """An authenticated caller, who acts for the user ``user_id``. Empty tuples mean no restriction;
+    channel names and ids may be mixed in ``allowed_channels`` (ids as decimal text). An ``admin`` may
+    administer, and do nothing else."""
 
     key_id: str
     name: str
