@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from dragoman.governance.record import RequestRecord, Transcript, first_id
-from dragoman.runtime.runtime import open_store
+from dragoman.runtime.opening import open_store
 from tests.cli.support import Cli, process, soon
 from tests.support.records import BEGAN, record
 

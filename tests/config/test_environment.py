@@ -47,8 +47,14 @@ def test_every_setting_has_a_variable() -> None:
     texts |= {"host": "::1", "port": "81", "log_level": "DEBUG", "strategy": "Least_Busy"}
     texts |= {"strategies": "gpt-*=least_busy, claude-*=lowest_latency", "queue_limit": "5"}
     texts |= {"queue_seconds": "1.5", "probe_seconds": "60", "request_log_limit": "0"}
-    texts |= {"request_log_days": "7", "log_prompts": "True", "model_list_seconds": "60"}
+    texts |= {
+        "request_log_days": "7",
+        "idempotency_hours": "0",
+        "log_prompts": "True",
+        "model_list_seconds": "60",
+    }
     texts |= {"allow_private_urls": "nas.local:8080, 10.0.0.0/8"}
+    texts |= {"unpriced": "Estimate", "unpriced_price": "input=0.15, output=1.20"}
     variables = {f"DRAGOMAN_{name.upper()}": texts.get(name, "False") for name in SETTINGS}
     found = msgspec.structs.replace(Settings(), **read(variables, CATALOG).settings)
     assert found == Settings(
@@ -71,8 +77,11 @@ def test_every_setting_has_a_variable() -> None:
         model_list_seconds=60.0,
         request_log_limit=0,
         request_log_days=7.0,
+        idempotency_hours=0.0,
         log_prompts=True,
         allow_private_urls=("nas.local:8080", "10.0.0.0/8"),
+        unpriced="estimate",
+        unpriced_price={"input": "0.15", "output": "1.20"},
     )
     assert environment.unknown_variables(variables) == []
 

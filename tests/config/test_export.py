@@ -50,6 +50,7 @@ settings = st.fixed_dictionaries(
         "model_list_seconds": st.floats(0, 99),
         "request_log_limit": st.integers(0, 99),
         "request_log_days": seconds,
+        "idempotency_hours": seconds,
         "log_prompts": st.booleans(),
         "allow_private_urls": st.lists(st.sampled_from(["nas", "::1", "10.0.0.0/8"]), unique=True),
         "fetch_through_proxies": st.booleans(),

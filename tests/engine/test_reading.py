@@ -16,6 +16,7 @@ from dragoman.canonical.usage import Usage
 from dragoman.engine import reading
 from dragoman.engine.reading import decoder_for, read_to_end
 from dragoman.engine.reply import UpstreamReply
+from dragoman.governance.tokens import text_tokens
 from dragoman.protocols.registry import protocol
 
 ASKED = Request(
@@ -78,7 +79,8 @@ def test_usage_that_nobody_reports_is_estimated() -> None:
     assert [type(part) for part in response.choices[0].parts] == [Reasoning, Text]
     assert response.usage is not None
     assert response.usage.estimated
-    assert (response.usage.reasoning, response.usage.output) == (10, 20)
+    wanted = round(text_tokens("x" * 40)), round(text_tokens("y" * 80))
+    assert (response.usage.reasoning, response.usage.output) == wanted
     assert response.usage.input > 5
 
 

@@ -34,7 +34,7 @@ BUSY = Group("busy-1", a={}, b={})
 QUICK = Group("quick-1", a={}, b={})
 CHEAP = Group(
     "cheap-1",
-    unknown={},
+    unknown={"type": "openrouter"},  # on this machine, whose own models cost nothing otherwise
     dear={"prices": {"cheap-1": {"input": 5, "output": 10}}},
     cheap={"prices": {"cheap-1": {"input": 2, "output": 6}}},
     later={"priority": 2, "prices": {"cheap-1": {"input": 0, "output": 0}}},

@@ -1,59 +1,150 @@
-"""Prices for ordering channels: the operator's, the price list's, and none at all."""
+"""The shipped prices against the package that ships them, and the figure for comparing."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import datetime
+import warnings
+from decimal import Decimal
+from typing import Any
 
 import pytest
-from genai_prices import Usage, calc_price
-from msgspec.structs import replace
+from genai_prices import Usage as ListUsage
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelInfo
 
-from dragoman.cli.wiring import price_of
-from dragoman.config.channels import resolve
-from dragoman.config.schema import ChannelEntry
-from dragoman.providers import prices
-from dragoman.providers.catalog import load_catalog
-from dragoman.providers.prices import listed_price, own_price, typical_price
-from dragoman.routing.channel import Channel
-from dragoman.routing.select import RoutingTable, Strategies
+from dragoman.canonical.usage import Usage
+from dragoman.governance.money import NANO
+from dragoman.governance.price import Price, Rates, cost
+from dragoman.providers import price_data
+from dragoman.providers.price_data import next_change, shipped_price
+from dragoman.providers.prices import own_price, typical_price
 
-CATALOG = load_catalog()
-LISTED = [  # our provider id, its own model name, the price list's id for the provider
-    ("openai", "gpt-4o", "openai"),
-    ("openai", "gpt-4o-mini-2024-07-18", "openai"),
-    ("anthropic", "claude-sonnet-4-5-20250929", "anthropic"),
-    ("gemini", "gemini-2.5-flash", "google"),
-    ("openrouter", "anthropic/claude-sonnet-4.5", "openrouter"),
-    ("xai", "grok-4", "x-ai"),
-    ("zhipu", "glm-4.6", "zai"),
-    ("moonshot", "kimi-k2.5", "moonshotai"),
-    ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "together"),
-]
-
-
-def channel(type: str, *models: str, **fields: object) -> Channel:
-    entry = ChannelEntry(id=1, name=type, type=type, models=models, **fields)  # type: ignore[arg-type]
-    return resolve(entry, CATALOG)
+NOON = datetime.datetime(2026, 11, 20, 12, 0, tzinfo=datetime.UTC)
+USAGES = (
+    Usage(input=1, output=1),
+    Usage(input=1_234, output=567),
+    Usage(input=10, cache_read=90_001, output=7, reasoning=13),
+    Usage(input=10, cache_write_5m=3_001, cache_write_1h=77, output=7),
+    Usage(input=300_001, output=1_003),
+    Usage(input=1, cache_read=200_000, output=11),
+    Usage(input=1_500_000, cache_read=5, cache_write_5m=3, output=99, reasoning=1),
+)
+LOUD = (
+    Usage(input=100, input_audio=333, output=9, output_audio=77),
+    Usage(input=100, input_image=333, output=9, output_image=77),
+)
 
 
-@pytest.mark.parametrize(("provider", "model", "listed_as"), LISTED)
-def test_the_price_lists_figure_for_three_parts_input_and_one_part_output(
-    provider: str, model: str, listed_as: str
-) -> None:
-    usage = Usage(input_tokens=3_000, output_tokens=1_000)
-    total = calc_price(usage, model, provider_id=listed_as).total_price
-    assert total > 0
-    assert listed_price(provider, model) == pytest.approx(float(total) / 4_000 * 1_000_000)
-    assert price_of(channel(provider), model) == listed_price(provider, model)
+def as_listed(usage: Usage) -> ListUsage:
+    """The package's buckets, which overlap."""
+    return ListUsage(
+        input_tokens=usage.total_input,
+        cache_read_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write_5m + usage.cache_write_1h,
+        cache_write_5m_tokens=usage.cache_write_5m,
+        cache_write_1h_tokens=usage.cache_write_1h,
+        input_audio_tokens=usage.input_audio,
+        input_image_tokens=usage.input_image,
+        input_video_tokens=0,
+        cache_audio_read_tokens=0,
+        cache_image_read_tokens=0,
+        output_tokens=usage.total_output,
+        output_reasoning_tokens=usage.reasoning,
+        output_audio_tokens=usage.output_audio,
+        output_image_tokens=usage.output_image,
+        output_video_tokens=0,
+        output_citation_tokens=0,
+    )
 
 
-def test_a_long_prompts_surcharge_is_not_in_it() -> None:
-    usage = Usage(input_tokens=750_000, output_tokens=250_000)
-    dear = calc_price(usage, "claude-sonnet-4-5", provider_id="anthropic").total_price
-    typical = listed_price("anthropic", "claude-sonnet-4-5")
-    assert typical is not None
-    assert typical < float(dear)
+def every_model() -> list[tuple[str, ModelInfo]]:
+    known = {listed: ours for ours, listed in price_data._LISTED_AS.items() if ours != "vertex"}
+    rows = [row for row in get_snapshot().providers if not row.id.startswith("huggingface_")]
+    return [(known.get(row.id, row.id), model) for row in rows for model in row.models]
+
+
+@pytest.mark.row("S4-22")
+@pytest.mark.parametrize(
+    "moment",
+    [NOON, NOON.replace(hour=2), NOON.replace(year=2025), NOON.replace(year=2027)],
+    ids=["noon", "night", "a year before", "a year after"],
+)
+def test_every_model_costs_what_the_package_itself_says(moment: datetime.datetime) -> None:
+    compared = 0
+    wrong: list[str] = []
+    for _, model in every_model():
+        listed = model.get_prices(moment)
+        price = price_data._price(model, moment.timestamp(), is_free=True)
+        assert price is not None
+        usages: tuple[Usage, ...] = USAGES
+        if listed.input_audio_mtok is not None or listed.input_image_mtok is not None:
+            usages = (*USAGES, *LOUD)
+        for usage in usages:
+            with warnings.catch_warnings(action="ignore"):
+                expected = listed.calc_price(as_listed(usage))["total_price"] * NANO
+            # Their figures may be finer than a nano-USD a million tokens; ours are not.
+            slack = Decimal(usage.total) / 1_000_000 + 1
+            if not -slack <= cost(usage, price) - expected <= slack:
+                wrong.append(f"{model.id} {usage}: {cost(usage, price)}, not {expected}")
+            compared += 1
+    assert not wrong, wrong[:5]
+    assert compared > 10_000
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "rates"),
+    [
+        (
+            "openai",
+            "gpt-4o",
+            Rates(input=2_500_000_000, output=10 * NANO, cache_read=1_250_000_000),
+        ),
+        (
+            "anthropic",
+            "claude-sonnet-4-5-20250929",
+            Rates(
+                input=3 * NANO,
+                output=15 * NANO,
+                cache_read=300_000_000,
+                cache_write_5m=3_750_000_000,
+                cache_write_1h=6 * NANO,
+            ),
+        ),
+    ],
+)
+def test_whole_prices_are_exact(provider: str, model: str, rates: Rates) -> None:
+    price = shipped_price(provider, model, NOON.timestamp())
+    assert price is not None
+    assert price.rates == rates
+    assert price.source.startswith("genai-prices ")
+    assert "2026-01-01" <= price.as_of <= "2026-11-20"
+
+
+def test_long_prompts_have_tiers() -> None:
+    price = shipped_price("anthropic", "claude-sonnet-4-5", NOON.timestamp())
+    assert price is not None
+    assert [tier.above for tier in price.tiers] == [200_000]
+    assert price.rates_for(200_000) == price.rates
+    assert price.rates_for(200_001).input == 2 * price.rates.input
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("gemini", "gemini-2.5-flash"),
+        ("openrouter", "anthropic/claude-sonnet-4.5"),
+        ("xai", "grok-4"),
+        ("zhipu", "glm-4.6"),
+        ("moonshot", "kimi-k2.5"),
+        ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+        ("azure-openai", "gpt-4o"),
+        ("huggingface", "meta-llama/Llama-3.3-70B-Instruct:together"),
+    ],
+)
+def test_providers_are_found_by_our_names(provider: str, model: str) -> None:
+    price = shipped_price(provider, model, NOON.timestamp())
+    assert price is not None
+    assert not price.free
 
 
 @pytest.mark.parametrize(
@@ -63,88 +154,61 @@ def test_a_long_prompts_surcharge_is_not_in_it() -> None:
         ("openai", ""),
         ("openai", "x" * 10_000),
         ("openai", "whisper-1"),  # priced by the hour
-        ("openrouter", "mistralai/mistral-nemo:free"),
+        ("gemini", "gemma-3"),  # written as 0, which may mean unknown
+        ("huggingface", "meta-llama/Llama-3.3-70B-Instruct"),  # by whom?
         ("ollama", "llama3.3"),
         ("ollama-cloud", "gpt-oss:120b"),
-        ("vllm", "gpt-4o"),
         ("custom", "gpt-4o"),
         ("my-openai-proxy", "gpt-4o"),  # the package alone would take it for OpenAI
     ],
 )
 def test_what_nobody_says_is_unknown_and_not_free(provider: str, model: str) -> None:
-    assert listed_price(provider, model) is None
+    assert shipped_price(provider, model, NOON.timestamp()) is None
 
 
-def test_the_operators_price_wins_by_public_or_upstream_name_in_any_case() -> None:
-    prices = {"gpt-4o": {"input": 1.0, "output": 5.0}, "Fast": {"input": 0.1, "output": 0.5}}
-    mine = channel("openai", prices=prices, aliases={"fast": "gpt-4o-mini", "smart": "gpt-4o"})
-    assert price_of(mine, "gpt-4o") == 2.0
-    assert price_of(mine, "smart") == 2.0
-    assert price_of(mine, "FAST") == pytest.approx(0.2)
-    assert price_of(mine, "gpt-4o-mini") == listed_price("openai", "gpt-4o-mini")
-    assert own_price({}, "gpt-4o") is None
+def test_what_is_called_free_is_free() -> None:
+    price = shipped_price("openrouter", "google/gemma-4-31b-it:free", NOON.timestamp())
+    assert price is not None
+    assert price.free
 
 
-def test_the_alias_is_priced_as_what_it_stands_for() -> None:
-    aliased = channel("anthropic", aliases={"smart": "claude-sonnet-4-5"})
-    assert price_of(aliased, "smart") == listed_price("anthropic", "claude-sonnet-4-5")
+def test_a_price_by_the_hour_is_that_of_the_hour() -> None:
+    # By day (UTC 6 to 10) DeepSeek asks for more.
+    by_hour = {
+        hour: shipped_price("deepseek", "deepseek-v4-pro", NOON.replace(hour=hour).timestamp())
+        for hour in (5, 7, 11)
+    }
+    morning, day, evening = by_hour.values()
+    assert morning is not None
+    assert day is not None
+    assert morning == evening
+    assert day.rates.input > morning.rates.input
 
 
 @pytest.mark.parametrize(
-    ("type", "fields"),
-    [
-        ("ollama", {}),
-        ("openai", {"base_url": "http://127.0.0.1:8000/v1"}),
-        ("openai", {"base_url": "http://localhost:8000/v1"}),
-        ("openai", {"base_url": "http://[::1]:8000/v1"}),
-    ],
+    ("now", "following"), [("05:59", "06:00"), ("06:00", "10:00"), ("16:30", "24:00")]
 )
-def test_a_server_on_this_machine_is_free_only_if_the_operator_says_so(
-    type: str, fields: dict[str, object]
-) -> None:
-    assert price_of(channel(type, **fields), "gpt-4o") is None
-    free = {"gpt-4o": {"input": 0.0, "output": 0.0}}
-    assert price_of(channel(type, prices=free, **fields), "gpt-4o") == 0.0
+def test_the_next_change_is_at_an_hours_bound_or_at_midnight(now: str, following: str) -> None:
+    def at(text: str) -> float:
+        hours, minutes = map(int, text.split(":"))
+        return NOON.replace(hour=0).timestamp() + hours * 3600 + minutes * 60
+
+    assert next_change(at(now)) == at(following)
 
 
-def test_the_cheapest_channel_goes_first_and_the_unknown_price_last() -> None:
-    channels = (
-        channel("ollama", "m"),
-        channel("openai", "m", aliases={"m": "gpt-4o"}),
-        channel("gemini", "m", aliases={"m": "gemini-2.5-flash"}),
-    )
-    channels = tuple(replace(one, id=id) for id, one in enumerate(channels, start=1))
-    table = RoutingTable(channels, strategies=Strategies(default="lowest_price"), price_of=price_of)
-    for _ in range(4):  # whosever turn it is
-        names = [option.channel.name for option in table.order("m", 0.0).options]
-        assert names == ["gemini", "openai", "ollama"]
-
-
-def test_figures_are_remembered_and_the_memory_is_bounded() -> None:
-    remembered = prices._listed_price
-    remembered.cache_clear()
-    for _ in range(3):
-        listed_price("openai", "gpt-4o")
-    assert remembered.cache_info().misses == 1
-    for number in range(5_000):
-        remembered("nobody", f"model-{number}", 0)
-    assert remembered.cache_info().currsize <= 4096
+def priced(**rates: Any) -> Price:
+    return Price(rates=Rates(**rates), source="operator")
 
 
 def test_the_mixture() -> None:
-    assert typical_price(1.0, 1.0) == 1.0
-    assert typical_price(0.0, 4.0) == 1.0
-    assert typical_price(4.0, 0.0) == 3.0
+    assert typical_price(priced(input=NANO, output=NANO)) == 1.0
+    assert typical_price(priced(output=4 * NANO)) == 1.0
+    assert typical_price(priced(input=4 * NANO)) == 3.0
 
 
-def test_starting_does_not_load_the_price_list() -> None:
-    program = (
-        "import sys\n"
-        "from dragoman.cli.wiring import price_of\n"
-        "from dragoman.server.run import run_server\n"
-        "print('genai_prices' in sys.modules, 'pydantic' in sys.modules)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "False False"
+def test_own_prices_count_by_any_name_in_any_case_and_the_star_for_the_rest() -> None:
+    prices = {"gpt-4o": priced(input=1), "Fast": priced(input=2), "*": priced(input=3)}
+    assert own_price(prices, "smart", "gpt-4o") is prices["gpt-4o"]
+    assert own_price(prices, "FAST", "gpt-4o-mini") is prices["Fast"]
+    assert own_price(prices, "else", "where") is prices["*"]
+    assert own_price({}, "gpt-4o") is None

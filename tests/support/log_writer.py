@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from dragoman.engine.recorder import Recorder
-from dragoman.runtime.runtime import open_store
+from dragoman.runtime.opening import open_store
 from tests.support.records import record
 
 

@@ -13,8 +13,11 @@
     │   │   ├── ModelNotFound         404     no         no
     │   │   └── RouteNotFound         404     no         no
     │   ├── MethodNotAllowed          405     no         no
+    │   ├── RequestInFlight           409     yes        no     its Idempotency-Key is at work
+    │   ├── AnswerLost                409     no         yes    charged, but cannot be sent again
     │   ├── RequestTooLarge           413     no         no
     │   ├── UnsupportedEncoding       415     no         no
+    │   ├── IdempotencyKeyReused      422     no         no
     │   ├── UpgradeRequired           426     no         no
     │   ├── RateLimited               429     yes        no     our own limit
     │   └── HeadersTooLarge           431     no         no
@@ -129,6 +132,23 @@ class MethodNotAllowed(ClientError):
     default_code = "method_not_allowed"
 
 
+class RequestInFlight(ClientError):
+    """A request with the same Idempotency-Key is being answered: its answer can be had in a while."""
+
+    status = 409
+    default_code = "idempotency_key_in_use"
+    retryable = True
+
+
+class AnswerLost(ClientError):
+    """A request with the same Idempotency-Key was served, and its answer cannot be sent again; serving
+    it anew would charge for it twice."""
+
+    status = 409
+    default_code = "idempotent_answer_lost"
+    may_have_billed = True
+
+
 class RequestTooLarge(ClientError):
     status = 413
     kind = "too_large"
@@ -138,6 +158,13 @@ class RequestTooLarge(ClientError):
 class UnsupportedEncoding(ClientError):
     status = 415
     default_code = "unsupported_encoding"
+
+
+class IdempotencyKeyReused(ClientError):
+    """The Idempotency-Key stands for a request that says something else."""
+
+    status = 422
+    default_code = "idempotency_key_reused"
 
 
 class UpgradeRequired(ClientError):

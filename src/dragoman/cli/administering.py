@@ -25,7 +25,7 @@ class Desk:
 
         self.runtime: Runtime = runtime
         self.admin: Administrator = Administrator(runtime)
-        self.actor: Actor = Actor(name=_user(), via="cli")
+        self.actor: Actor = Actor(name=user_name(), via="cli")
 
 
 def administer(options: Options, work: Callable[[Desk], Coroutine[Any, Any, None]]) -> None:
@@ -52,7 +52,7 @@ def administer(options: Options, work: Callable[[Desk], Coroutine[Any, Any, None
     with_runtime(options, run)
 
 
-def _user() -> str:
+def user_name() -> str:
     """Who sits at the terminal, as the system knows them."""
     try:
         return getpass.getuser()

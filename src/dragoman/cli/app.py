@@ -16,7 +16,9 @@ from dragoman.cli import (
     explain,
     keys,
     models,
+    prices,
     requests,
+    secrets,
     serve,
 )
 from dragoman.cli.output import CommandFailed, ExitCode, complain
@@ -82,8 +84,10 @@ app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(channels.app, name="channels")
 app.command("models")(models.models)
+app.add_typer(prices.app, name="prices")
 app.add_typer(configuration.app, name="config")
 app.command("requests")(requests.requests)
 app.command("explain")(explain.explain)
 app.command("audit")(audit.audit)
+app.add_typer(secrets.app, name="secrets")
 app.command("doctor")(doctor.doctor)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dragoman.cli.options import AsJson, ConfigFile, DataDir, make_options, with_runtime
+from dragoman.cli.options import (
+    AsJson,
+    ConfigFile,
+    DatabaseUrl,
+    DataDir,
+    make_options,
+    with_runtime,
+)
 from dragoman.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -17,6 +24,7 @@ _SHOWN_LETTERS = 100
 
 
 def audit(
+    *,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="So many entries.")] = 20,
     before: Annotated[
         int | None, typer.Option("--before", metavar="ID", help="Only those older than this one.")
@@ -24,6 +32,7 @@ def audit(
     as_json: AsJson = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Show what was changed, by whom and from where, newest first; sign-ins as well.
 
@@ -44,7 +53,7 @@ def audit(
         else:
             say("Nothing was changed yet.")
 
-    with_runtime(make_options(config, data_dir), work)
+    with_runtime(make_options(config, data_dir, database_url), work)
 
 
 def _row(entry: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 from dragoman.cli import channel_options as option
 from dragoman.cli.administering import Desk, administer
 from dragoman.cli.channel_options import given_fields
-from dragoman.cli.options import ConfigFile, DataDir, make_options
+from dragoman.cli.options import ConfigFile, DatabaseUrl, DataDir, make_options
 from dragoman.cli.output import CommandFailed, say
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def add(
     field: option.Fields = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Add a channel. Without a key option, the key is asked for and not shown.
 
@@ -97,7 +98,7 @@ def add(
             )
         say(f"Try it out: dragoman channels test {made['name']}")
 
-    administer(make_options(config, data_dir), work)
+    administer(make_options(config, data_dir, database_url), work)
 
 
 def edit(
@@ -124,6 +125,7 @@ def edit(
     field: option.Fields = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Change a channel; what is not named stays. A list is replaced as a whole, and a key option
     replaces all keys.
@@ -167,7 +169,7 @@ def edit(
         changed = await desk.admin.change_channel(channel_id, changes, desk.actor)
         say(f"Channel {changed['name']!r} (id {changed['id']}) was changed.")
 
-    administer(make_options(config, data_dir), work)
+    administer(make_options(config, data_dir, database_url), work)
 
 
 def _asked_for(kind: str, runtime: Runtime, from_stdin: bool) -> str | None:

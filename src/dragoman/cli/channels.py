@@ -8,7 +8,14 @@ import typer
 
 from dragoman.cli import channel_edit
 from dragoman.cli.administering import Desk, administer
-from dragoman.cli.options import AsJson, ConfigFile, DataDir, make_options, with_runtime
+from dragoman.cli.options import (
+    AsJson,
+    ConfigFile,
+    DatabaseUrl,
+    DataDir,
+    make_options,
+    with_runtime,
+)
 from dragoman.cli.output import CommandFailed, ExitCode, marks, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -24,7 +31,10 @@ NameOrId = Annotated[str, typer.Argument(metavar="NAME-OR-ID")]
 
 @app.command("list")
 def list_channels(
-    as_json: AsJson = False, config: ConfigFile = None, data_dir: DataDir = None
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Show every channel and where it comes from; credentials only by their last characters.
 
@@ -45,7 +55,7 @@ def list_channels(
         else:
             say("There are no channels. Add one: dragoman channels add --type openai")
 
-    with_runtime(make_options(config, data_dir), work)
+    with_runtime(make_options(config, data_dir, database_url), work)
 
 
 @app.command()
@@ -54,6 +64,7 @@ def show(
     as_json: AsJson = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Show every field of a channel; *** stands for a secret that is set.
 
@@ -72,7 +83,7 @@ def show(
         else:
             show_table(("field", "value"), [[name, _text(v)] for name, v in document.items()])
 
-    with_runtime(make_options(config, data_dir), work)
+    with_runtime(make_options(config, data_dir, database_url), work)
 
 
 app.command()(channel_edit.add)
@@ -80,25 +91,35 @@ app.command()(channel_edit.edit)
 
 
 @app.command()
-def enable(channel: NameOrId, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+def enable(
+    channel: NameOrId,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
     """Use a channel again.
 
     \b
     Example:
       dragoman channels enable openai
     """
-    _switch(channel, True, config, data_dir)
+    _switch(channel, True, config, data_dir, database_url)
 
 
 @app.command()
-def disable(channel: NameOrId, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+def disable(
+    channel: NameOrId,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
     """Use a channel no more, but keep it. Requests under way are finished.
 
     \b
     Example:
       dragoman channels disable openai
     """
-    _switch(channel, False, config, data_dir)
+    _switch(channel, False, config, data_dir, database_url)
 
 
 @app.command("test")
@@ -114,6 +135,7 @@ def try_out(
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Send a small real request through a channel and say what is wrong, if anything is.
 
@@ -146,12 +168,17 @@ def try_out(
             )
         return all(result.ok for _, result in results)
 
-    if not with_runtime(make_options(config, data_dir), work):
+    if not with_runtime(make_options(config, data_dir, database_url), work):
         raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()
-def remove(channel: NameOrId, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+def remove(
+    channel: NameOrId,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
     """Forget a channel and its credentials. Requests under way are finished.
 
     \b
@@ -165,10 +192,12 @@ def remove(channel: NameOrId, config: ConfigFile = None, data_dir: DataDir = Non
         await desk.admin.remove_channel(channel_id, desk.actor)
         say(f"Channel {name!r} (id {channel_id}) was removed.")
 
-    administer(make_options(config, data_dir), work)
+    administer(make_options(config, data_dir, database_url), work)
 
 
-def _switch(channel: str, on: bool, config: ConfigFile, data_dir: DataDir) -> None:
+def _switch(
+    channel: str, on: bool, config: ConfigFile, data_dir: DataDir, database_url: DatabaseUrl
+) -> None:
     from dragoman.cli.lookup import find_channel  # noqa: PLC0415
 
     async def work(desk: Desk) -> None:
@@ -176,7 +205,7 @@ def _switch(channel: str, on: bool, config: ConfigFile, data_dir: DataDir) -> No
         changed = await desk.admin.change_channel(channel_id, {"enabled": on}, desk.actor)
         say(f"Channel {changed['name']!r} is {'enabled' if on else 'disabled'}.")
 
-    administer(make_options(config, data_dir), work)
+    administer(make_options(config, data_dir, database_url), work)
 
 
 async def _to_remove(runtime: Runtime, channel: str) -> tuple[int, str]:

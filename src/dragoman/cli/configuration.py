@@ -10,7 +10,7 @@ import typer
 
 from dragoman.cli import settings
 from dragoman.cli.administering import Desk, administer
-from dragoman.cli.options import ConfigFile, DataDir, make_options, with_runtime
+from dragoman.cli.options import ConfigFile, DatabaseUrl, DataDir, make_options, with_runtime
 from dragoman.cli.output import CommandFailed, remark, say
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def check(file: File) -> None:
 
 
 @app.command("import")
-def take_over(file: File, data_dir: DataDir = None) -> None:
+def take_over(file: File, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Take a file's settings, channels and tokens over into the database.
 
     Channels and tokens of the same name are replaced, others stay; settings become the file's. It
@@ -69,7 +69,7 @@ def take_over(file: File, data_dir: DataDir = None) -> None:
             f"tokens from {file}."
         )
 
-    administer(make_options(data_dir=data_dir), work)
+    administer(make_options(data_dir=data_dir, database_url=database_url), work)
 
 
 @app.command()
@@ -83,6 +83,7 @@ def export(
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Write the configuration in force as a file. Secrets are masked unless asked for.
 
@@ -107,7 +108,7 @@ def export(
                 "stand as '***'. Replace or remove those tokens before importing the file."
             )
 
-    with_runtime(make_options(config, data_dir), work)
+    with_runtime(make_options(config, data_dir, database_url), work)
 
 
 def _write_private(path: Path, text: str) -> None:

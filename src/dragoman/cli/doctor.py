@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from dragoman import __version__
-from dragoman.cli.options import ConfigFile, DataDir, make_options
+from dragoman.cli.options import ConfigFile, DatabaseUrl, DataDir, make_options
 from dragoman.cli.output import ExitCode, marks, say
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-def doctor(config: ConfigFile = None, data_dir: DataDir = None) -> None:
+def doctor(
+    config: ConfigFile = None, data_dir: DataDir = None, database_url: DatabaseUrl = None
+) -> None:
     """Look over everything the gateway needs, say what is wrong and what to do. Exits with 1 if
     anything is."""
-    findings = asyncio.run(_examine(make_options(config, data_dir)))
+    findings = asyncio.run(_examine(make_options(config, data_dir, database_url)))
     good, bad = marks()
     for finding in findings:
         say(f"{good if finding.ok else bad} {finding.text}")
@@ -102,9 +104,9 @@ def _environment(options: Options, environ: dict[str, str], catalog: Catalog) ->
 
 def _store(runtime: Runtime, environ: dict[str, str]) -> Iterator[Finding]:
     from dragoman.config.environment import SECRET_KEY  # noqa: PLC0415
-    from dragoman.store import sealing, sqlite  # noqa: PLC0415
+    from dragoman.store import sealing  # noqa: PLC0415
 
-    yield Finding(True, f"Database {runtime.data_dir / sqlite.FILE_NAME} opens")
+    yield Finding(True, f"Database {runtime.store.place} opens")
     if environ.get(SECRET_KEY):
         yield Finding(True, f"The secret key from {SECRET_KEY} fits the database")
         return

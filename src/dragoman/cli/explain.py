@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dragoman.cli.options import AsJson, DataDir
+from dragoman.cli.options import AsJson, DatabaseUrl, DataDir, make_options
 from dragoman.cli.output import marks, say, show_json
 from dragoman.cli.request_log import duration_text, full_id, moment_text, printable, with_log
 
 if TYPE_CHECKING:
     from dragoman.canonical.usage import Usage
     from dragoman.governance.record import RequestRecord, TriedCandidate
-    from dragoman.store.request_log import SQLiteRequestLog
+    from dragoman.store.request_log import SQLRequestLog
 
 _ENDINGS = {
     "ok": "answered",
@@ -34,6 +34,7 @@ def explain(
     ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Show what became of a request: which channels were tried or passed over and why, how long it
     took, what was lost in translation, and what it cost. The id stands in the answer's x-request-id
@@ -45,7 +46,7 @@ def explain(
       dragoman explain 0199c2a4-7b3e-7a1f-8c5d-1f2e3d4c5b6a --json
     """
 
-    async def work(log: SQLiteRequestLog) -> None:
+    async def work(log: SQLRequestLog) -> None:
         from dragoman.cli.output import CommandFailed  # noqa: PLC0415
         from dragoman.governance.record import as_document, without_transcript  # noqa: PLC0415
 
@@ -61,7 +62,7 @@ def explain(
         for line in _transcript(record, shown=transcript):
             say(line)
 
-    with_log(data_dir, work)
+    with_log(make_options(data_dir=data_dir, database_url=database_url), work)
 
 
 def _story(record: RequestRecord) -> Iterator[str]:

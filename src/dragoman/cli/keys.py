@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dragoman.cli.administering import Desk, administer
-from dragoman.cli.options import AsJson, ConfigFile, DataDir, make_options, with_runtime
+from dragoman.cli.options import (
+    AsJson,
+    ConfigFile,
+    DatabaseUrl,
+    DataDir,
+    make_options,
+    with_runtime,
+)
 from dragoman.cli.output import remark, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -51,6 +58,7 @@ def create(
     ] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Make a key and show it, this once. Only the key goes to standard output.
 
@@ -77,7 +85,7 @@ def create(
         remark(f"Key {key['name']!r} (id {key['id']}) was made. It is shown only now:")
         say(text)
 
-    administer(make_options(config, data_dir), work)
+    administer(make_options(config, data_dir, database_url), work)
 
 
 @app.command()
@@ -109,6 +117,7 @@ def edit(
     ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Change a key; what is not named stays. A running gateway knows within two seconds.
 
@@ -139,11 +148,16 @@ def edit(
         changed = await desk.admin.change_key(found.id, changes, desk.actor)
         say(f"Key {changed['name']!r} (id {changed['id']}) was changed.")
 
-    administer(make_options(config, data_dir), work)
+    administer(make_options(config, data_dir, database_url), work)
 
 
 @app.command("list")
-def list_keys(as_json: AsJson = False, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+def list_keys(
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
     """Show every key by its first characters.
 
     \b
@@ -165,7 +179,7 @@ def list_keys(as_json: AsJson = False, config: ConfigFile = None, data_dir: Data
         else:
             say("There are no keys. Make one: dragoman keys create NAME")
 
-    with_runtime(make_options(config, data_dir), work)
+    with_runtime(make_options(config, data_dir, database_url), work)
 
 
 @app.command()
@@ -173,6 +187,7 @@ def revoke(
     key: Annotated[str, typer.Argument(metavar="NAME-OR-ID")],
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """End a key for good; a running gateway refuses it within two seconds. A token of the
     configuration file is taken out of it.
@@ -189,7 +204,7 @@ def revoke(
         await desk.admin.revoke_key(found.id, desk.actor)
         say(f"Key {found.name!r} (id {found.id}) is revoked.")
 
-    administer(make_options(config, data_dir), work)
+    administer(make_options(config, data_dir, database_url), work)
 
 
 def _row(key: VirtualKey, now: float) -> dict[str, Any]:

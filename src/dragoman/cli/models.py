@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dragoman.cli.options import AsJson, ConfigFile, DataDir, make_options, with_runtime
+from dragoman.cli.options import (
+    AsJson,
+    ConfigFile,
+    DatabaseUrl,
+    DataDir,
+    make_options,
+    with_runtime,
+)
 from dragoman.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -12,7 +19,12 @@ if TYPE_CHECKING:
     from dragoman.runtime import Runtime
 
 
-def models(as_json: AsJson = False, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+def models(
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
     """Show the model names that the enabled channels serve. A channel without a list of its own takes
     every name; those that its provider is known for are shown."""
 
@@ -34,7 +46,7 @@ def models(as_json: AsJson = False, config: ConfigFile = None, data_dir: DataDir
         else:
             say("There are no channels. Add one: dragoman channels add --type openai")
 
-    with_runtime(make_options(config, data_dir), work)
+    with_runtime(make_options(config, data_dir, database_url), work)
 
 
 def _rows(one: Sourced, runtime: Runtime) -> list[dict[str, Any]]:

@@ -9,16 +9,16 @@ import difflib
 import re
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dragoman.cli.options import make_options
+from dragoman.cli.options import opened_store
 from dragoman.cli.output import CommandFailed
 
 if TYPE_CHECKING:
-    from dragoman.store.request_log import SQLiteRequestLog
+    from dragoman.runtime import Options
+    from dragoman.store.request_log import SQLRequestLog
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
@@ -28,34 +28,17 @@ _MAX_SHOWN = 5
 _JUST_NOW_SECONDS = 600.0
 
 
-def with_log(
-    data_dir: Path | None, work: Callable[[SQLiteRequestLog], Coroutine[Any, Any, None]]
-) -> None:
-    """Open the database of the data directory, do ``work`` with its request log, close it. No
-    configuration is read: it may be what went wrong. Raises CommandFailed or StoreError."""
+def with_log(options: Options, work: Callable[[SQLRequestLog], Coroutine[Any, Any, None]]) -> None:
+    """Open the database, do ``work`` with its request log, close it. Raises as ``opened_store``."""
 
     async def run() -> None:
-        from dragoman.runtime import data_dir_of, environ_of  # noqa: PLC0415
-        from dragoman.runtime.runtime import open_store  # noqa: PLC0415
-        from dragoman.store.sqlite import FILE_NAME  # noqa: PLC0415
-
-        options = make_options(data_dir=data_dir)
-        environ = environ_of(options)
-        folder = data_dir_of(options, environ)
-        if not (folder / FILE_NAME).is_file():
-            raise CommandFailed(
-                f"There is no database in {folder}. Name the gateway's data directory: --data-dir"
-            )
-        store, _ = await open_store(folder, environ)
-        try:
-            await work(store.request_log())
-        finally:
-            await store.close()
+        async with opened_store(options) as opened:
+            await work(opened.store.request_log())
 
     asyncio.run(run())
 
 
-async def full_id(log: SQLiteRequestLog, given: str) -> str:
+async def full_id(log: SQLRequestLog, given: str) -> str:
     """The one id that is ``given`` or begins with it. Raises CommandFailed, with what may be wrong."""
     wanted = given.strip().lower()
     found = await log.ids(wanted, _MAX_SHOWN + 1) if wanted.isascii() else []
@@ -68,7 +51,7 @@ async def full_id(log: SQLiteRequestLog, given: str) -> str:
     raise CommandFailed(f"No request in the log has the id {given!r}. {await _why(log, wanted)}")
 
 
-async def _why(log: SQLiteRequestLog, wanted: str) -> str:
+async def _why(log: SQLRequestLog, wanted: str) -> str:
     """What may be wrong with an id that is not in the log."""
     oldest = await log.reaches_back_to()
     if oldest is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dragoman.cli.options import AsJson, DataDir
+from dragoman.cli.options import AsJson, DatabaseUrl, DataDir, make_options
 from dragoman.cli.output import say, show_json, show_table
 from dragoman.cli.request_log import (
     duration_text,
@@ -22,7 +22,7 @@ from dragoman.cli.request_log import (
 
 if TYPE_CHECKING:
     from dragoman.governance.record import Filter, RequestRecord
-    from dragoman.store.request_log import SQLiteRequestLog
+    from dragoman.store.request_log import SQLRequestLog
 
 _HEADINGS = ("time", "id", "key", "model", "channel", "status", "duration")
 _WIDTHS = (20, 18, 16, 28, 16, 10, 0)
@@ -66,6 +66,7 @@ def requests(
     ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Show what was asked, newest first. A request is listed within a second after it has ended. The
     letters of its id that are shown are enough for 'dragoman explain'.
@@ -90,17 +91,17 @@ def requests(
         since=None if since is None else since_moment(since),
     )
 
-    async def work(log: SQLiteRequestLog) -> None:
+    async def work(log: SQLRequestLog) -> None:
         if follow:
             await _follow(log, wanted, as_json)
         else:
             await _list(log, wanted, as_json)
 
     with contextlib.suppress(KeyboardInterrupt):  # how a person ends --follow
-        with_log(data_dir, work)
+        with_log(make_options(data_dir=data_dir, database_url=database_url), work)
 
 
-async def _list(log: SQLiteRequestLog, wanted: Filter, as_json: bool) -> None:
+async def _list(log: SQLRequestLog, wanted: Filter, as_json: bool) -> None:
     from dragoman.governance.record import as_document  # noqa: PLC0415
 
     records = await log.find(wanted)
@@ -114,7 +115,7 @@ async def _list(log: SQLiteRequestLog, wanted: Filter, as_json: bool) -> None:
         say("No request in the log is like that.")
 
 
-async def _follow(log: SQLiteRequestLog, wanted: Filter, as_json: bool) -> None:
+async def _follow(log: SQLRequestLog, wanted: Filter, as_json: bool) -> None:
     """Show the newest, then look every second for more, until interrupted."""
     if not as_json:
         say(_line([heading.upper() for heading in _HEADINGS]))

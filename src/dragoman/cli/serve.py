@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dragoman.cli.options import ConfigFile, DataDir, make_options, opened
+from dragoman.cli.options import ConfigFile, DatabaseUrl, DataDir, make_options, opened
 from dragoman.cli.output import CommandFailed, say
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def serve(
         ),
     ] = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Add a model 'echo' that needs no provider, to try out.")
     ] = False,
@@ -58,18 +59,29 @@ def serve(
       OPENAI_API_KEY=sk-… dragoman serve --host 127.0.0.1
       dragoman serve --config config.json --port 8080
     """
-    options = make_options(config, data_dir, host=host, port=port, demo=demo, log_level=log_level)
+    options = make_options(
+        config,
+        data_dir,
+        database_url,
+        serving=True,
+        host=host,
+        port=port,
+        demo=demo,
+        log_level=log_level,
+    )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(options))
 
 
 async def _serve(options: Options) -> None:
     from dragoman.cli.banner import banner  # noqa: PLC0415
-    from dragoman.cli.wiring import price_of, profile_of  # noqa: PLC0415
+    from dragoman.cli.wiring import price_book, profile_of  # noqa: PLC0415
     from dragoman.engine.recorder import Recorder  # noqa: PLC0415
     from dragoman.protocols.registry import protocols  # noqa: PLC0415
     from dragoman.runtime.administration import Administrator  # noqa: PLC0415
+    from dragoman.runtime.books import open_books  # noqa: PLC0415
     from dragoman.runtime.rotation import Rotation  # noqa: PLC0415
+    from dragoman.server.idempotency import Idempotency  # noqa: PLC0415
     from dragoman.server.run import run_server  # noqa: PLC0415
 
     async with opened(options) as runtime:
@@ -79,6 +91,9 @@ async def _serve(options: Options) -> None:
         runtime.log_sources()
         # Before the first key is made: it is shown once, and must not be lost to a taken port.
         _refuse_taken_port(settings.host, settings.port)
+        await runtime.claim()
+        prices = price_book()
+        accounting, bookkeeper = open_books(runtime, prices.price)
         new_key = await runtime.first_key()
         recorder = Recorder(
             runtime.store.request_log(),
@@ -87,6 +102,17 @@ async def _serve(options: Options) -> None:
             days=settings.request_log_days,
         )
         administrator = Administrator(runtime, recorder)
+        books = runtime.store.ledger()
+
+        async def charged(request_id: str) -> bool:
+            return bool(await books.costs([request_id]))
+
+        idempotency = Idempotency(
+            runtime.store.idempotency(),
+            clock=time.time,
+            charged=charged,
+            hours=settings.idempotency_hours,
+        )
         try:
             await run_server(
                 runtime,
@@ -94,10 +120,14 @@ async def _serve(options: Options) -> None:
                 port=settings.port,
                 protocols=protocols(),
                 profile_of=profile_of,
-                price_of=price_of,
+                prices=prices,
                 catalog=runtime.catalog,
                 administration=administrator,
                 recorder=recorder,
+                accounting=accounting,
+                bookkeeper=bookkeeper,
+                idempotency=idempotency,
+                metrics_token=runtime.metrics_token,
                 keep_credential=Rotation(administrator.rotate_credential).keep,
                 ready=lambda: say(banner(runtime, new_key)),
             )

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dragoman.cli.administering import Desk, administer
-from dragoman.cli.options import AsJson, ConfigFile, DataDir, make_options, with_runtime
+from dragoman.cli.options import (
+    AsJson,
+    ConfigFile,
+    DatabaseUrl,
+    DataDir,
+    make_options,
+    with_runtime,
+)
 from dragoman.cli.output import remark, say, show_json, show_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dragoman.runtime import Runtime
+    from dragoman.runtime import Options, Runtime
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A setting, such as port.")]
 
@@ -24,6 +29,7 @@ def show(
     as_json: AsJson = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Show the settings in force, and where each comes from.
 
@@ -46,7 +52,7 @@ def show(
             rows = [[one, _text(value), sources[one]] for one, value in values.items()]
             show_table(("setting", "value", "from"), rows)
 
-    with_runtime(make_options(config, data_dir), work)
+    with_runtime(make_options(config, data_dir, database_url), work)
 
 
 def change(
@@ -54,6 +60,7 @@ def change(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="As in an environment variable.")],
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Change a setting; a running gateway knows within two seconds.
 
@@ -70,10 +77,15 @@ def change(
     findings = Findings()
     wanted = findings.check(name, setting_from_text, name, value.strip())
     findings.refuse_source("The change")
-    _change({name: wanted}, config, data_dir)
+    _change({name: wanted}, make_options(config, data_dir, database_url))
 
 
-def reset(name: Name, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+def reset(
+    name: Name,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
     """Give a setting its default again.
 
     \b
@@ -81,13 +93,14 @@ def reset(name: Name, config: ConfigFile = None, data_dir: DataDir = None) -> No
       dragoman config reset strategies
     """
     _check_name(name)
-    _change({name: None}, config, data_dir)
+    _change({name: None}, make_options(config, data_dir, database_url))
 
 
 def high_availability(
     switch: Annotated[str, typer.Argument(metavar="on|off")],
     config: ConfigFile = None,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Switch high-availability mode: every request goes to the best available channel, whatever model
     it names.
@@ -98,10 +111,11 @@ def high_availability(
     """
     if switch.lower() not in ("on", "off"):
         raise typer.BadParameter("say on or off")
-    _change({"high_availability_mode": switch.lower() == "on"}, config, data_dir)
+    wanted = {"high_availability_mode": switch.lower() == "on"}
+    _change(wanted, make_options(config, data_dir, database_url))
 
 
-def _change(changes: dict[str, Any], config: Path | None, data_dir: Path | None) -> None:
+def _change(changes: dict[str, Any], options: Options) -> None:
     async def work(desk: Desk) -> None:
         answer = await desk.admin.change_settings(changes, desk.actor)
         for name in changes:
@@ -109,7 +123,7 @@ def _change(changes: dict[str, Any], config: Path | None, data_dir: Path | None)
             if name in answer["needs_restart"]:
                 remark("A gateway that is running takes it on when it is started again.")
 
-    administer(make_options(config, data_dir), work)
+    administer(options, work)
 
 
 def _check_name(name: str) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from dragoman.config.checks import is_loopback
+from dragoman.engine.model_lists import ModelLists
+from dragoman.engine.opening import Openings, keep_nothing
+from dragoman.engine.price_book import PriceBook
+from dragoman.engine.transport import Transport
 from dragoman.protocols.base import ModelProfile
-from dragoman.providers.prices import listed_price, own_price
+from dragoman.protocols.registry import protocols
 from dragoman.providers.profiles import profile_for
 from dragoman.routing.channel import Channel
 
@@ -22,21 +28,26 @@ def profile_of(channel: Channel, protocol: str, model: str) -> ModelProfile:
     )
 
 
-def price_of(channel: Channel, model: str) -> float | None:
-    """What a typical request for ``model`` (a public name) costs at ``channel``, in USD per million
-    tokens (``providers.prices``); None if nobody says.
-
-    The operator's own price counts before the price list's, and a server on this machine has no
-    other: nobody sells what it serves.
-    """
-    upstream = channel.upstream_model(model)
-    if channel.naming is not None:  # an ending changes how a model is asked, not what it costs
-        upstream = channel.naming.split(upstream)[0]
-    price = own_price(channel.prices, model, upstream)
-    if price is not None or _is_local(channel):
-        return price
-    return listed_price(channel.provider, upstream)
+def price_book() -> PriceBook:
+    """Who knows what requests cost."""
+    return PriceBook(now=time.time, is_loopback=_is_loopback)
 
 
-def _is_local(channel: Channel) -> bool:
-    return is_loopback(urlsplit(channel.endpoints[0].base_url).hostname or "")
+async def fetched_lists(channels: Sequence[Channel]) -> ModelLists:
+    """The lists of the providers that tell their prices in them, fetched now; without those that
+    cannot be had."""
+    transport = Transport()
+    lists = ModelLists(
+        protocols=protocols(), openings=Openings(transport, keep_nothing), clock=time.monotonic
+    )
+    # A refresh token that this would rotate could not be kept.
+    lists.configure(one for one in channels if one.price_list and one.oauth is None)
+    try:
+        await lists.round()
+    finally:
+        await transport.close()
+    return lists
+
+
+def _is_loopback(base_url: str) -> bool:
+    return is_loopback(urlsplit(base_url).hostname or "")

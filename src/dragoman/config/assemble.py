@@ -13,9 +13,11 @@ from dragoman.config.channels import Catalog, lacks_key, resolve
 from dragoman.config.checks import is_loopback
 from dragoman.config.environment import API_KEY, Environment, points_to_itself
 from dragoman.config.load import Configuration
+from dragoman.config.prices import refuse_estimate_of_nothing
 from dragoman.config.problems import Findings
+from dragoman.config.roster import Roster
 from dragoman.config.schema import SETTINGS, ChannelEntry, Settings
-from dragoman.config.stored import key_of
+from dragoman.config.stored import keys_of
 from dragoman.governance.keys import VirtualKey, digest, hint
 from dragoman.providers.catalog import find
 from dragoman.routing.channel import Channel
@@ -69,6 +71,7 @@ def assemble(
     environment: Environment,
     flags: Mapping[str, Any],
     stored_keys: Sequence[VirtualKey],
+    users: Roster,
     catalog: Catalog,
     pepper: bytes,
 ) -> Assembly:
@@ -81,6 +84,9 @@ def assemble(
     if origin == DATABASE:
         listed += _from_environment(environment, settings, configured.channels, warnings)
     findings = Findings()
+    findings.check(
+        "settings", refuse_estimate_of_nothing, settings.unpriced, settings.unpriced_price
+    )
     channels: list[Sourced] = []
     for entry, words, place in listed:
         channel = findings.check(
@@ -89,7 +95,7 @@ def assemble(
         if channel is not None:
             channels.append(Sourced(channel=channel, entry=entry, source=words, origin=place))
     findings.refuse()
-    keys = [key_of(token, pepper) for token in configured.tokens]
+    keys = keys_of(configured.tokens, pepper, users)
     keys += _environment_keys(environment, pepper)
     warnings += _warnings(settings, channels, catalog)
     return Assembly(

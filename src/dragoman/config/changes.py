@@ -16,8 +16,11 @@ from dragoman.config.checks import MASK
 from dragoman.config.export import shown
 from dragoman.config.load import read_settings
 from dragoman.config.problems import Findings, Refusal
+from dragoman.config.roster import Roster
 from dragoman.config.schema import TOKEN, ChannelEntry, Settings, Token, read_fields
+from dragoman.config.stored import token_of
 from dragoman.governance.keys import VirtualKey
+from dragoman.governance.users import DEFAULT_USER, User
 
 KEY_FIELDS = tuple(name for name in TOKEN if name not in ("id", "key"))
 """What of a virtual key can be changed; the names are those of a token."""
@@ -118,27 +121,36 @@ def checked_channel(raw: Any, catalog: Catalog) -> ChannelEntry:
     return entry
 
 
-def key_document(key: VirtualKey) -> dict[str, Any]:
+def key_document(key: VirtualKey, users: Roster) -> dict[str, Any]:
     """What of a key can be changed, as a token has it in a file."""
-    document = shown(key, KEY_FIELDS)
-    return {name: value for name, value in document.items() if value is not None}
+    return shown(token_of(key, 0, users), KEY_FIELDS)
 
 
-def changed_key(key: VirtualKey, changes: Mapping[str, Any]) -> VirtualKey:
+def changed_key(key: VirtualKey, changes: Mapping[str, Any], users: Roster) -> VirtualKey:
     """``key`` with the changes made to it. Raises Refusal."""
-    document = merged(key_document(key), changes)
+    present = key_document(key, users).items()
+    document = merged({name: value for name, value in present if value is not None}, changes)
     fields = read_fields(document, {name: TOKEN[name] for name in KEY_FIELDS}, required=("name",))
     defaults = {
         field.name: _default(field)
         for field in msgspec.structs.fields(Token)
-        if field.name in KEY_FIELDS and field.name != "name"
+        if field.name in KEY_FIELDS and field.name not in ("name", "user")
     }
-    return msgspec.structs.replace(key, **{**defaults, **fields})
+    user_id = users.of_field(fields.pop("user", DEFAULT_USER))
+    return msgspec.structs.replace(key, **{**defaults, **fields, "user_id": user_id})
+
+
+def key_difference(
+    before: VirtualKey | None, after: VirtualKey | None, users: Roster
+) -> Difference:
+    """Where two keys differ, as ``difference`` has it."""
+    one, other = (None if key is None else token_of(key, 0, users) for key in (before, after))
+    return difference(one, other, KEY_FIELDS)
 
 
 def difference(
-    before: ChannelEntry | VirtualKey | Settings | Token | None,
-    after: ChannelEntry | VirtualKey | Settings | Token | None,
+    before: ChannelEntry | Settings | Token | User | None,
+    after: ChannelEntry | Settings | Token | User | None,
     fields: tuple[str, ...] = (),
 ) -> Difference:
     """Where the two differ; None stands for what is not there, and against it only what is not a

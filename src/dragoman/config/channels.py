@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from dragoman.canonical.naming import Naming
 from dragoman.canonical.secret import Secret
+from dragoman.config.prices import operator_prices
 from dragoman.config.problems import Findings, Problem, Refusal, suggestion
 from dragoman.config.schema import CHANNEL, ChannelEntry, Settings, read_fields
 from dragoman.protocols.registry import protocols
@@ -98,10 +99,8 @@ def resolve(
         lists_models=provider.lists_models,
         client_headers=provider.client_headers,
         loading_seconds=provider.loading_seconds,
-        prices={
-            model: (price.get("input", 0.0), price.get("output", 0.0))
-            for model, price in entry.prices.items()
-        },
+        price_list=provider.price_list,
+        prices=operator_prices(entry.prices),
         **{name: getattr(entry, name) for name in _SHARED},
     )
 

@@ -19,15 +19,18 @@ from dragoman.config.channels import Catalog
 from dragoman.config.problems import Findings, Problem, Refusal, suggestion
 from dragoman.config.schema import SETTINGS, ChannelEntry, Settings
 from dragoman.governance.keys import KEY_PREFIX, weakness
+from dragoman.governance.users import Limits
 from dragoman.providers.provider import Provider
 
 PREFIX = "DRAGOMAN_"
 DATA_DIR = "DRAGOMAN_DATA_DIR"
+DATABASE_URL = "DRAGOMAN_DATABASE_URL"
 CONFIG = "DRAGOMAN_CONFIG"
 CATALOG = "DRAGOMAN_CATALOG"
 SECRET_KEY = "DRAGOMAN_SECRET_KEY"  # noqa: S105 - a variable's name
 API_KEY = "API_KEY"
 ADMIN_KEY = "DRAGOMAN_ADMIN_KEY"
+METRICS_TOKEN = "DRAGOMAN_METRICS_TOKEN"  # noqa: S105 - a variable's name
 USE_PROXY = "USE_PROXY"
 PROXY_URL = "PROXY_URL"
 
@@ -56,6 +59,7 @@ class Environment(msgspec.Struct, kw_only=True, frozen=True):
     proxy: Secret | None = None
     key: Secret | None = None
     admin_key: Secret | None = None
+    metrics_token: Secret | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -88,11 +92,15 @@ def read(environ: Mapping[str, str], catalog: Catalog) -> Environment:
     }
     keys = {
         name: findings.check(name, _key, present[name])
-        for name in (API_KEY, ADMIN_KEY)
+        for name in (API_KEY, ADMIN_KEY, METRICS_TOKEN)
         if name in present
     }
     if keys.get(API_KEY) is not None and keys[API_KEY] == keys.get(ADMIN_KEY):
         findings.add(ADMIN_KEY, f"is the same as {API_KEY}: a key is for clients or for admins")
+    if (token := keys.get(METRICS_TOKEN)) is not None:
+        for name in (API_KEY, ADMIN_KEY):
+            if keys.get(name) == token:
+                findings.add(METRICS_TOKEN, f"is the same as {name}: let it open /metrics alone")
     proxy = _proxy(present, findings)
     channels, notices = _channels(present, catalog, findings)
     findings.refuse()
@@ -103,6 +111,7 @@ def read(environ: Mapping[str, str], catalog: Catalog) -> Environment:
         proxy=proxy,
         key=keys.get(API_KEY),
         admin_key=keys.get(ADMIN_KEY),
+        metrics_token=keys.get(METRICS_TOKEN),
         notices=tuple(notices),
     )
 
@@ -121,7 +130,7 @@ def base_url_variables(provider: Provider) -> tuple[str, ...]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Variables that begin like ours and mean nothing, each with a hint."""
-    known = {DATA_DIR, CONFIG, CATALOG, SECRET_KEY, ADMIN_KEY}
+    known = {DATA_DIR, DATABASE_URL, CONFIG, CATALOG, SECRET_KEY, ADMIN_KEY, METRICS_TOKEN}
     known |= {PREFIX + name.upper() for name in SETTINGS}
     return [
         (name, f"is not a known variable{suggestion(name, known)}")
@@ -132,7 +141,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def recognised_variables(environ: Mapping[str, str], catalog: Catalog) -> list[str]:
     """The names of the variables present that the gateway reads."""
-    known = {DATA_DIR, CONFIG, CATALOG, SECRET_KEY, API_KEY, ADMIN_KEY, USE_PROXY, PROXY_URL}
+    known = {DATA_DIR, DATABASE_URL, CONFIG, CATALOG, SECRET_KEY}
+    known |= {API_KEY, ADMIN_KEY, METRICS_TOKEN, USE_PROXY, PROXY_URL}
     known |= {variable for name in SETTINGS for variable in variables_of(name)} | vertex.VARIABLES
     known.add(spaces.VARIABLE)
     for provider in catalog.values():
@@ -163,6 +173,8 @@ def setting_from_text(name: str, text: str) -> Any:
             return [part.strip() for part in text.split(",") if part.strip()]
         case dict():
             return _pairs(text)
+        case Limits():
+            return {name: words.number(number) for name, number in _pairs(text).items()}
     return text
 
 

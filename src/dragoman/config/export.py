@@ -12,8 +12,11 @@ import msgspec
 from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.secret import Secret
 from dragoman.config.checks import MASK
+from dragoman.config.limits import budget_document, limits_document
 from dragoman.config.load import Configuration
 from dragoman.config.schema import ChannelEntry, Settings, Token
+from dragoman.config.users import trial_document
+from dragoman.governance.users import Budget, Limits, Trial
 
 # Fields of our own are written only where they say something, so that a plain configuration looks
 # as it always did.
@@ -34,6 +37,10 @@ _OWN_FIELDS = frozenset(
         "oauth",
         "expires_at",
         "admin",
+        "user",
+        "limits",
+        "budget",
+        "metadata",
     }
 )
 
@@ -51,7 +58,7 @@ def export(configuration: Configuration, *, with_secrets: bool) -> str:
 
 def settings_document(settings: Settings) -> dict[str, Any]:
     """Every setting."""
-    return {**msgspec.structs.asdict(settings), "cors_origins": list(settings.cors_origins)}
+    return shown(settings, Settings.__struct_fields__)
 
 
 def channel_document(entry: ChannelEntry, with_secrets: bool) -> dict[str, Any]:
@@ -105,6 +112,12 @@ def _plain(value: Any, with_secrets: bool) -> Any:
             return value.reveal() if with_secrets else MASK
         case tuple():
             return [_plain(item, with_secrets) for item in value]
+        case Limits():
+            return limits_document(value)
+        case Budget():
+            return budget_document(value)
+        case Trial():
+            return trial_document(value)
         case OAuth():
             said = msgspec.structs.asdict(value)
             return {name: _plain(item, with_secrets) for name, item in said.items() if item}

@@ -14,6 +14,7 @@ import msgspec
 from dragoman.canonical.secret import Secret
 from dragoman.config import checks
 from dragoman.config.channels import Catalog, read_channel, resolve
+from dragoman.config.prices import refuse_estimate_of_nothing
 from dragoman.config.problems import (
     ConfigurationRefused,
     Findings,
@@ -83,6 +84,9 @@ def check(raw: dict[str, Any], catalog: Catalog, *, source: str) -> Configuratio
             findings.add(name, f"is not a known section{suggestion(name, sections)}")
 
     settings = findings.check("settings", read_settings, raw.get("settings", {})) or Settings()
+    findings.check(
+        "settings", refuse_estimate_of_nothing, settings.unpriced, settings.unpriced_price
+    )
     channels = _read_list(raw.get("channels", []), "channels", read_channel, findings)
     tokens = _read_list(raw.get("tokens", []), "tokens", read_token, findings)
     _refuse_repeats(raw.get("channels"), "channels", findings)

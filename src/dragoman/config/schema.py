@@ -7,16 +7,19 @@ own added at the end of each part; a file without those means what it always mea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.request import Settings as RequestSettings
 from dragoman.canonical.secret import Secret
-from dragoman.config import checks
+from dragoman.config import checks, limits
 from dragoman.config.checks import Check
-from dragoman.config.problems import Findings, Refusal, suggestion
+from dragoman.config.fields import read_fields as read_fields  # noqa: PLC0414 - part of the schema
+from dragoman.config.prices import rates_of, written_price, written_rates
+from dragoman.governance.price import Rates
+from dragoman.governance.users import DEFAULT_USER, NO_BUDGET, NO_LIMITS, Budget, Limits
 
 MAX_ID = 2**53
 
@@ -30,9 +33,19 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     interval of the background check of failing channels, ``model_list_seconds`` that of fetching the
     lists of channels that state no models, 0 for never. The request log keeps
     ``request_log_limit`` requests (0 for none) of ``request_log_days`` days, with their prompts only
-    if ``log_prompts``. Addresses that clients name are fetched if they are public or among
+    if ``log_prompts``. Answers to requests with an Idempotency-Key are kept for ``idempotency_hours``; 0
+    ignores that header. Addresses that clients name are fetched if they are public or among
     ``allow_private_urls`` (hosts, addresses and networks, each with a port or without), and through a
-    channel's proxy, which hides what a name stands for, only if ``fetch_through_proxies``.
+    channel's proxy, which hides what a name stands for, only if ``fetch_through_proxies``. ``limits``
+    are for all users together.
+
+    ``metrics`` says who may read ``/metrics``: whoever has an admin key or the metrics token, everyone
+    (``open``), or nobody (``off``).
+
+    ``unpriced`` says what becomes of a request whose price nobody knows: ``allow`` serves it and counts
+    it, ``block`` refuses it, ``estimate`` bills it by ``unpriced_price`` (``input`` and ``output``, USD
+    per million tokens), ``auto`` serves it unless an account, a budget or a trial in dollars would have
+    to pay.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - the default other machines and containers expect
@@ -55,8 +68,18 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     request_log_limit: int = 100_000
     request_log_days: float = 30.0
     log_prompts: bool = False
+    idempotency_hours: float = 24.0
     allow_private_urls: tuple[str, ...] = ()
     fetch_through_proxies: bool = False
+    metrics: Literal["admin", "open", "off"] = "admin"
+    limits: Limits = NO_LIMITS
+    unpriced: str = "auto"
+    unpriced_price: Mapping[str, float | str] = {}
+
+    @property
+    def unpriced_rates(self) -> Rates | None:
+        """``unpriced_price``, to be billed by; None if there is none."""
+        return rates_of(self.unpriced_price) if self.unpriced_price else None
 
 
 class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
@@ -64,8 +87,8 @@ class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
 
     ``type`` is a provider's id. ``protocol`` and ``protocols`` say what the channel speaks when the
     provider's row does not. Header values are secrets because they often are. ``api_keys`` are
-    further credentials beside ``api_key``, used in turn. ``prices`` are the operator's own, by model:
-    ``input`` and ``output`` in USD per million tokens. With ``oauth`` the credentials are refresh
+    further credentials beside ``api_key``, used in turn. ``prices`` are the operator's own, by model
+    (``*`` for every other), as ``config.prices`` reads them. With ``oauth`` the credentials are refresh
     tokens.
     """
 
@@ -101,13 +124,14 @@ class ChannelEntry(msgspec.Struct, kw_only=True, frozen=True):
     strict: bool = False
     drops: tuple[str, ...] = ()
     quirks: Mapping[str, Any] = {}
-    prices: Mapping[str, Mapping[str, float]] = {}
+    prices: Mapping[str, Mapping[str, Any]] = {}
     oauth: OAuth | None = None
 
 
 class Token(msgspec.Struct, kw_only=True, frozen=True):
     """A virtual key written into a configuration. ``allowed_channels`` holds names, or ids as text;
-    ``expires_at`` is in seconds since 1970; an ``admin`` token opens the administration only."""
+    ``expires_at`` is in seconds since 1970; an ``admin`` token opens the administration only. It belongs
+    to the ``user`` of that name."""
 
     id: int
     name: str
@@ -118,6 +142,10 @@ class Token(msgspec.Struct, kw_only=True, frozen=True):
     strict: bool = False
     expires_at: float | None = None
     admin: bool = False
+    user: str = DEFAULT_USER
+    limits: Limits = NO_LIMITS
+    budget: Budget = NO_BUDGET
+    metadata: Mapping[str, Any] = {}
 
 
 STRATEGIES = ("round_robin", "least_busy", "lowest_latency", "lowest_price")
@@ -147,8 +175,13 @@ SETTINGS: Mapping[str, Check] = {
     "request_log_limit": checks.whole(0, 100_000_000),
     "request_log_days": checks.positive(36_500),
     "log_prompts": checks.boolean,
+    "idempotency_hours": checks.number(0, 8_760),
     "allow_private_urls": checks.listed(checks.private_url),
     "fetch_through_proxies": checks.boolean,
+    "metrics": checks.one_of("admin", "open", "off"),
+    "limits": limits.limits,
+    "unpriced": checks.one_of("auto", "allow", "block", "estimate"),
+    "unpriced_price": written_rates,
 }
 
 _OAUTH: Mapping[str, Check] = {
@@ -204,9 +237,7 @@ CHANNEL: Mapping[str, Check] = {
     "strict": checks.boolean,
     "drops": checks.listed(checks.known_name(_DROPPABLE, "the request field")),
     "quirks": checks.mapping(checks.json_value),
-    "prices": checks.mapping(
-        checks.mapping(checks.number(0, 1_000_000), checks.known_name(("input", "output"), "price"))
-    ),
+    "prices": checks.mapping(written_price),
     "oauth": checks.nullable(_oauth),
 }
 
@@ -227,27 +258,11 @@ TOKEN: Mapping[str, Check] = {
     "strict": checks.boolean,
     "expires_at": checks.nullable(checks.moment),
     "admin": checks.boolean,
+    "user": checks.label,
+    "limits": limits.limits,
+    "budget": limits.budget,
+    "metadata": limits.metadata,
 }
 
 NEEDS_RESTART = frozenset({"host", "port", "enable_cors", "cors_origins"})
 """Settings that a running gateway read once, when it started."""
-
-
-def read_fields(
-    raw: Any, fields: Mapping[str, Check], required: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """Check every field of an object. Raises Refusal with all that is unknown, missing or wrong."""
-    if not isinstance(raw, dict):
-        raise Refusal(f"must be an object, not {checks.kind(raw)}")
-    findings = Findings()
-    for name in required:
-        if name not in raw:
-            findings.add(name, "is missing")
-    values = {}
-    for name, value in raw.items():
-        if name in fields:
-            values[name] = findings.check(name, fields[name], value)
-        else:
-            findings.add(name, f"is not a known field{suggestion(name, fields)}")
-    findings.refuse()
-    return values

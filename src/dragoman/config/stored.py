@@ -10,9 +10,10 @@ import msgspec
 from dragoman.canonical.secret import Secret
 from dragoman.config.channels import Catalog, read_channel, resolve
 from dragoman.config.checks import MASK
-from dragoman.config.export import channel_document
+from dragoman.config.export import channel_document, shown
 from dragoman.config.load import Configuration, read_settings
-from dragoman.config.problems import Findings, Problem
+from dragoman.config.problems import Findings, Problem, Refusal
+from dragoman.config.roster import Roster
 from dragoman.config.schema import ChannelEntry, Settings, Token
 from dragoman.governance.keys import VirtualKey, digest, hint
 from dragoman.store.store import Batch, StoredChannel
@@ -39,18 +40,19 @@ def from_store(
     return configuration, findings.problems
 
 
-def to_store(configuration: Configuration, pepper: bytes, now: float) -> Batch:
-    """What the database is to take over; settings at their defaults are forgotten there."""
-    defaults = Settings()
-    settings = msgspec.structs.asdict(configuration.settings)
+def to_store(configuration: Configuration, pepper: bytes, now: float, users: Roster) -> Batch:
+    """What the database is to take over; settings at their defaults are forgotten there. Raises Refusal
+    for tokens of unknown users."""
+    defaults = shown(Settings(), Settings.__struct_fields__)
+    settings = shown(configuration.settings, Settings.__struct_fields__)
+    keys = keys_of(configuration.tokens, pepper, users)
     names = {str(entry.id): entry.name for entry in configuration.channels}
     return Batch(
         settings={
-            name: None if value == getattr(defaults, name) else _plain(value)
-            for name, value in settings.items()
+            name: None if value == defaults[name] else value for name, value in settings.items()
         },
         channels=[stored_channel(entry) for entry in configuration.channels],
-        keys=[_stored_key(token, names, pepper, now) for token in configuration.tokens],
+        keys=[_stored_key(key, names, now) for key in keys],
     )
 
 
@@ -71,8 +73,37 @@ def entry_of(row: StoredChannel) -> ChannelEntry:
     return read_channel({**row.document, **row.secrets, "id": row.id, "name": row.name})
 
 
-def key_of(token: Token, pepper: bytes) -> VirtualKey:
-    """A token as the key ring knows it."""
+def keys_of(tokens: Iterable[Token], pepper: bytes, users: Roster) -> list[VirtualKey]:
+    """The tokens of a configuration as the key ring knows them. Raises Refusal for those of unknown
+    users, each by its place."""
+    findings = Findings()
+    keys = [
+        findings.check(f"tokens.{place}", key_of, token, pepper, users)
+        for place, token in enumerate(tokens)
+    ]
+    findings.refuse()
+    return keys
+
+
+def without_unknown_users(
+    configuration: Configuration, users: Roster
+) -> tuple[Configuration, list[str]]:
+    """The configuration without the tokens of users who are not there (yet), and what was left aside."""
+    known = []
+    aside = []
+    for token in configuration.tokens:
+        try:
+            users.id_of(token.user)
+        except Refusal as refusal:
+            aside.append(f"Left aside: the token {token.name!r}, because {refusal.problems[0]}.")
+        else:
+            known.append(token)
+    return msgspec.structs.replace(configuration, tokens=tuple(known)), aside
+
+
+def key_of(token: Token, pepper: bytes, users: Roster) -> VirtualKey:
+    """A token as the key ring knows it. Raises Refusal if its user is unknown."""
+    user_id = users.of_field(token.user)
     key = token.key.reveal()
     return VirtualKey(
         id=f"file-{token.id}",
@@ -84,11 +115,15 @@ def key_of(token: Token, pepper: bytes) -> VirtualKey:
         strict=token.strict,
         admin=token.admin,
         enabled=token.enabled,
+        user_id=user_id,
+        limits=token.limits,
+        budget=token.budget,
+        metadata=token.metadata,
         expires_at=token.expires_at,
     )
 
 
-def token_of(key: VirtualKey, number: int) -> Token:
+def token_of(key: VirtualKey, number: int, users: Roster) -> Token:
     """A kept key as a token; its text is known to its owner alone, so the mask stands for it."""
     return Token(
         id=number,
@@ -100,6 +135,10 @@ def token_of(key: VirtualKey, number: int) -> Token:
         strict=key.strict,
         expires_at=key.expires_at,
         admin=key.admin,
+        user=users.name_of(key.user_id),
+        limits=key.limits,
+        budget=key.budget,
+        metadata=key.metadata,
     )
 
 
@@ -109,15 +148,7 @@ def _usable(row: StoredChannel, catalog: Catalog) -> ChannelEntry:
     return entry
 
 
-def _stored_key(
-    token: Token, channel_names: Mapping[str, str], pepper: bytes, now: float
-) -> VirtualKey:
+def _stored_key(key: VirtualKey, channel_names: Mapping[str, str], now: float) -> VirtualKey:
     """Ids of channels become names, because the database gives ids of its own."""
-    allowed = dict.fromkeys(channel_names.get(one, one) for one in token.allowed_channels)
-    return msgspec.structs.replace(
-        key_of(token, pepper), allowed_channels=tuple(allowed), created_at=now
-    )
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    allowed = dict.fromkeys(channel_names.get(one, one) for one in key.allowed_channels)
+    return msgspec.structs.replace(key, allowed_channels=tuple(allowed), created_at=now)

@@ -6,24 +6,13 @@ the database, and a kill -9 loses nothing that was settled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol as Interface
 
-import msgspec
+from dragoman.governance.ledger import Entry, Hold, JournalBatch, JournalFull, Line
+from dragoman.governance.standing import Standing
 
-from dragoman.governance.ledger import Entry, Line
-
-
-class JournalFull(Exception):
-    """There is no room for another request's lines: the disk is full or the database away for too
-    long. Lines of requests that were admitted still find their place."""
-
-
-class JournalBatch(msgspec.Struct, frozen=True):
-    """Lines that are not in the tables yet, oldest first; ``end`` is where they end in the journal."""
-
-    lines: Sequence[Line]
-    end: int
+__all__ = ["Journal", "JournalBatch", "JournalFull", "Ledger", "NoJournal"]
 
 
 class Journal(Interface):
@@ -36,7 +25,31 @@ class Journal(Interface):
         """Lines that are not in the tables yet."""
         ...
 
-    def admit(self, line: Line) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes that it takes up on the disk."""
+        ...
+
+    @property
+    def full(self) -> bool:
+        """Whether the next request would be refused."""
+        ...
+
+    @property
+    def orphans(self) -> Sequence[Hold]:
+        """Holds that an earlier process left open when it ended without warning, oldest first; one
+        stays among them until its Released or Settled is appended."""
+        ...
+
+    def start(self) -> None:
+        """Begin the work in the background."""
+        ...
+
+    async def close(self) -> None:
+        """Bring everything to the disk and let the files go."""
+        ...
+
+    def admit(self, line: Hold) -> None:
         """Append a Hold, and set room aside for how it will end. Raises JournalFull."""
         ...
 
@@ -51,33 +64,6 @@ class Journal(Interface):
     def forget(self, end: int) -> None:
         """Everything before ``end`` is in the tables."""
         ...
-
-
-class Spending(msgspec.Struct, kw_only=True, frozen=True):
-    """What a user or a key has used up, by the books: nano-USD since the beginning of this day, week
-    and month (UTC), and in all."""
-
-    day: int = 0
-    week: int = 0
-    month: int = 0
-    total: int = 0
-
-
-class Consumption(msgspec.Struct, kw_only=True, frozen=True):
-    """What a trial has used up beside money."""
-
-    tokens: int = 0
-    requests: int = 0
-
-
-class Standing(msgspec.Struct, kw_only=True, frozen=True):
-    """The books at one moment: the balance of every account that is not zero, what users (by id) and
-    keys (by id) have spent, and what trials have consumed."""
-
-    balances: Mapping[str, int] = {}
-    users: Mapping[int, Spending] = {}
-    keys: Mapping[str, Spending] = {}
-    trials: Mapping[int, Consumption] = {}
 
 
 class Ledger(Interface):
@@ -97,6 +83,15 @@ class NoJournal:
     """Where nothing is kept: for tests and for embedding."""
 
     behind = 0
+    size = 0
+    full = False
+    orphans: Sequence[Hold] = ()
+
+    def start(self) -> None:
+        """Nothing."""
+
+    async def close(self) -> None:
+        """Nothing."""
 
     def admit(self, line: Line) -> None:
         """Nothing."""

@@ -9,6 +9,7 @@ from dragoman.canonical.notes import summary
 from dragoman.canonical.request import Request
 from dragoman.canonical.response import Finish, Response
 from dragoman.canonical.secret import Secret
+from dragoman.engine.bill import Bill
 from dragoman.engine.fetch import Fetched
 from dragoman.engine.flow import Flow
 from dragoman.engine.outbound import ClientHeaders
@@ -23,12 +24,14 @@ class Call:
 
     __slots__ = (
         "_request",
+        "bill",
         "caller_credential",
         "client_headers",
         "fetched",
         "finish",
         "flow",
         "journey",
+        "limit_headers",
         "parsed",
         "principal",
         "protocol",
@@ -61,6 +64,8 @@ class Call:
         self.response_id = ""
         self.flow: Flow | None = None
         self.fetched: Fetched | None = None
+        self.bill: Bill | None = None
+        self.limit_headers: dict[str, str] = {}
         self._request: Request | None = None
 
     @property
@@ -79,6 +84,8 @@ class Call:
 
     def seen(self, events: list[Event]) -> bool:
         """Take what is worth remembering off ``events``; True if they hold content."""
+        if self.bill is not None:
+            self.bill.produced.see(events)
         content = False
         for event in events:
             if isinstance(event, UsageUpdate):
@@ -88,6 +95,7 @@ class Call:
                 self.response_id = event.id or self.response_id
             elif isinstance(event, Finished):
                 self.finish = event.finish
+                self.trace.finish = event.finish.reason.value
                 content = True
             elif not isinstance(event, PartStart):
                 content = True
@@ -96,10 +104,19 @@ class Call:
     def answered(self, response: Response) -> None:
         """Remember what a whole answer says."""
         self.trace.usage = response.usage
+        if self.bill is not None and (response.usage is None or not response.usage.total):
+            self.bill.produced.see_response(response)
         self.trace.response_model = response.model
         self.response_id = response.id
         if response.choices:
             self.finish = response.choices[0].finish
+            if self.finish is not None:
+                self.trace.finish = self.finish.reason.value
+
+    def settle(self) -> None:
+        """Book the answer, before its last byte leaves."""
+        if self.bill is not None:
+            self.bill.settle()
 
     def remember_answer(self, upstream: Protocol) -> None:
         """If the provider keeps the answer, the request that continues it must go there, too."""
@@ -116,4 +133,8 @@ class Call:
         }
         if notes:
             headers["dragoman-translation"] = summary(notes)
+        if self.bill is not None:
+            headers |= self.bill.headers()
+        if self.limit_headers:
+            headers |= self.limit_headers
         return headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dragoman.canonical.errors import GatewayError, UpstreamError
 from dragoman.canonical.secret import Secret
+from dragoman.canonical.usage import Usage
 from dragoman.governance.record import SkippedCandidate, TriedCandidate
 from dragoman.routing.affinity import Place
 from dragoman.routing.channel import Channel, Endpoint
@@ -15,7 +16,8 @@ _MOST_SHOWN = 20
 
 
 class Attempt:
-    """One try at one candidate. Times are monotonic seconds."""
+    """One try at one candidate. Times are monotonic seconds; ``usage`` is what the upstream said of it
+    before it failed."""
 
     __slots__ = (
         "channel",
@@ -26,6 +28,7 @@ class Attempt:
         "slot",
         "status",
         "upstream_model",
+        "usage",
         "verdict",
     )
 
@@ -40,6 +43,7 @@ class Attempt:
         self.status: int | None = None
         self.ended = 0.0
         self.verdict = ""
+        self.usage: Usage | None = None
 
     def told(self, started: float) -> TriedCandidate:
         """For the request log; ``started`` is when the request began."""

@@ -1,9 +1,10 @@
-"""What the providers list: fetched for channels that state no models of their own, kept, and fetched
-again now and then."""
+"""What the providers list: fetched for channels that state no models of their own, and of providers
+whose lists hold prices; kept, and fetched again now and then."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -26,13 +27,21 @@ _TURN_SECONDS = 1.0
 _AT_ONCE = 4
 
 
+def utc_day() -> str:
+    """Today's ISO date."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
 class _Entry(msgspec.Struct):
-    """What is known of one channel's list. ``due`` is monotonic seconds."""
+    """What is known of one channel's list. ``due`` is monotonic seconds, ``day`` the day of the latest
+    fetch (ISO date), ``folded`` the names by their spelling without case."""
 
     channel: Channel
     due: float = 0.0
     models: Mapping[str, ListedModel] | None = None
-    folded: frozenset[str] = frozenset()
+    folded: Mapping[str, str] = {}
+    day: str = ""
+    broken_prices: tuple[str, ...] = ()
 
 
 class ModelLists:
@@ -45,13 +54,16 @@ class ModelLists:
         openings: Openings,
         clock: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
+        today: Callable[[], str] = utc_day,
     ) -> None:
-        """``clock`` gives monotonic seconds. Nothing is fetched while ``seconds`` is 0."""
+        """``clock`` gives monotonic seconds, ``today`` an ISO date. Nothing is fetched while ``seconds``
+        is 0."""
         self.seconds = 0.0
         self.changed = changed
         self._protocols = protocols
         self._openings = openings
         self._clock = clock
+        self._today = today
         self._entries: dict[int, _Entry] = {}
 
     def configure(self, channels: Iterable[Channel]) -> None:
@@ -60,7 +72,8 @@ class ModelLists:
         before = self._entries
         self._entries = {}
         for channel in channels:
-            if not channel.enabled or channel.models or not self._lists(channel):
+            has_use = not channel.models or channel.price_list
+            if not channel.enabled or not has_use or not self._lists(channel):
                 continue
             known = before.get(channel.id)
             same = known is not None and _way(known.channel) == _way(channel)
@@ -76,7 +89,7 @@ class ModelLists:
         if any(name == usual.casefold() for usual in channel.usual_models):
             return True
         entry = self._entries.get(channel.id)
-        if entry is None or entry.models is None:
+        if entry is None or entry.models is None or channel.models:
             return None
         spellings = (name, _without_suffix(name), f"{name}:latest")  # the last is Ollama's
         return any(spelling in entry.folded for spelling in spellings)
@@ -86,6 +99,15 @@ class ModelLists:
         models = self.models(channel)
         name = channel.upstream_model(model)
         return models.get(name) or models.get(_without_suffix(name))
+
+    def offer(self, channel: Channel, upstream_model: str) -> tuple[ListedModel, str] | None:
+        """What the provider's list says of a model (by the provider's own name, in any case), and the day
+        it was fetched; None if nothing."""
+        entry = self._entries.get(channel.id)
+        if entry is None or entry.models is None:
+            return None
+        name = entry.folded.get(upstream_model.casefold())
+        return None if name is None else (entry.models[name], entry.day)
 
     def models(self, channel: Channel) -> Mapping[str, ListedModel]:
         """The channel's list; empty if it is not known."""
@@ -124,10 +146,12 @@ class ModelLists:
             logger.info("channel %r: its models are not known: %s", channel.name, error.message)
             return False
         entry.due = self._clock() + self.seconds
+        entry.day = self._today()
+        _tell_broken_prices(entry, models)
         if entry.models is not None and entry.models == models:
             return False
         entry.models = models
-        entry.folded = frozenset(name.casefold() for name in models)
+        entry.folded = {name.casefold(): name for name in models}
         logger.info("channel %r lists %d models", channel.name, len(models))
         return True
 
@@ -137,7 +161,8 @@ class ModelLists:
         models: dict[str, ListedModel] = {}
         query = ""
         for _ in range(_MAX_PAGES):
-            page = read_page(await list_page(channel, protocol, self._openings, query))
+            body = await list_page(channel, protocol, self._openings, query)
+            page = read_page(body, channel.price_list)
             models |= {model.id: model for model in page.models}
             if not page.following or page.following == query or len(models) > MAX_MODELS:
                 break
@@ -151,6 +176,20 @@ class ModelLists:
         protocol = self._protocols[endpoint.protocol]
         is_listed = channel.lists_models and bool(protocol.models_path)
         return is_listed and not endpoint.base_url.startswith(local.SCHEME)
+
+
+def _tell_broken_prices(entry: _Entry, models: Mapping[str, ListedModel]) -> None:
+    """Say once which prices were left out."""
+    broken = tuple(name for name, model in models.items() if model.broken_price)
+    if broken and broken != entry.broken_prices:
+        logger.warning(
+            "channel %r: the prices of %d models in its list cannot be used and are left out, that of "
+            "%r the first",
+            entry.channel.name,
+            len(broken),
+            broken[0],
+        )
+    entry.broken_prices = broken
 
 
 def _without_suffix(name: str) -> str:
@@ -167,4 +206,5 @@ def _way(channel: Channel) -> tuple[Any, ...]:
         channel.proxy_url,
         channel.headers,
         channel.opener,
+        channel.price_list,
     )

@@ -7,7 +7,6 @@ becomes an error in the client's own protocol, never a clean end.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -17,7 +16,6 @@ from dragoman.canonical.collect import replay
 from dragoman.canonical.errors import (
     GatewayError,
     NotTranslatable,
-    UpstreamBroken,
     UpstreamError,
 )
 from dragoman.canonical.notes import Action, Note
@@ -26,6 +24,7 @@ from dragoman.canonical.signature import Origin
 from dragoman.engine.answer import Answer
 from dragoman.engine.call import Call
 from dragoman.engine.dispatch import Dispatcher
+from dragoman.engine.exchange import check_status, deadlines_for, learn
 from dragoman.engine.fetch import Fetcher
 from dragoman.engine.filters import filter_for, filtered
 from dragoman.engine.flow import EventFilter, Flow, Translation
@@ -41,8 +40,7 @@ from dragoman.protocols.think_tags import QUIRK as THINK_TAG
 from dragoman.providers.opening import Opened
 from dragoman.routing.channel import Channel
 from dragoman.routing.plan import Plan
-from dragoman.routing.ratelimits import exhausted_for
-from dragoman.wire.http import HttpRequest, media_type, retry_after_seconds
+from dragoman.wire.http import HttpRequest, media_type
 
 UNSTREAMED_PING_SECONDS = 1.0
 JSON_HEADERS = {"content-type": "application/json"}
@@ -102,6 +100,20 @@ class Pipeline:
                 await _end_with_error(call, kept_alive, error)
 
     async def _try(self, call: Call, attempt: Attempt, answer: Answer) -> None:
+        """One attempt, with what it costs if it fails."""
+        bill = call.bill
+        if bill is None:
+            await self._ask(call, attempt, answer)
+            return
+        bill.began(attempt)
+        try:
+            await self._ask(call, attempt, answer)
+        except UpstreamError:
+            if not call.journey.committed:
+                bill.failed(attempt)
+            raise
+
+    async def _ask(self, call: Call, attempt: Attempt, answer: Answer) -> None:
         channel, endpoint = attempt.channel, attempt.endpoint
         upstream = self.protocols[endpoint.protocol]
         profile = self.profile_of(channel, upstream.name, attempt.upstream_model)
@@ -212,13 +224,17 @@ class Pipeline:
                 self._commit(meeting)
                 reply.began()
                 data = b"".join(held)
+                held.clear()
+            if flow.ended:  # these bytes may be the last: what they cost is booked first
+                held.append(data)
+                break
             await _send(call, answer, data)
         data, events = flow.finish()
         call.seen(events)
         if not call.journey.committed:
             self._commit(meeting)
-            data = b"".join([*held, data])
-        await _send(call, answer, data)
+        call.settle()
+        await _send(call, answer, b"".join([*held, data]))
         await answer.end()
 
     async def _whole(self, meeting: _Meeting) -> None:
@@ -244,6 +260,7 @@ class Pipeline:
             call.entitle(shown)
             body = call.protocol.encode_response(shown, call.request)
         self._commit(meeting)
+        call.settle()
         await meeting.answer.whole(200, {**JSON_HEADERS, **call.headers()}, body)
 
     async def _whole_as_stream(self, meeting: _Meeting) -> None:
@@ -257,6 +274,7 @@ class Pipeline:
         encoder = call.protocol.stream_encoder(call.request)
         data = b"".join([encoder.feed(event) for event in replay(response)]) + encoder.finish()
         self._commit(meeting)
+        call.settle()
         await _send(call, answer, data)
         await answer.end()
 
@@ -300,45 +318,6 @@ class _Meeting(NamedTuple):
     def filter(self) -> EventFilter | None:
         """What is done to the events of this answer."""
         return filter_for(self.upstream, self.origin, self.call.protocol, self.think_tag)
-
-
-def deadlines_for(channel: Channel, general: Deadlines) -> Deadlines:
-    """The limits of an attempt at ``channel``: its timeout bounds the silence before and between
-    bytes."""
-    return Deadlines(
-        first=channel.timeout, idle=min(general.idle, channel.timeout), total=general.total
-    )
-
-
-def learn(attempt: Attempt, reply: UpstreamReply, now: float) -> None:
-    """Take the status, and what the headers say about the rate limit, off an answer."""
-    attempt.status = reply.status
-    seconds = exhausted_for(reply.headers, time.time())
-    if seconds is not None:
-        slot = attempt.slot
-        slot.lane.exhausted(slot.credential, slot.option.model, seconds, now)
-
-
-async def check_status(upstream: Protocol, reply: UpstreamReply) -> None:
-    """Raise the upstream's own error for anything but 2xx; redirects are never followed."""
-    if 200 <= reply.status < 300:
-        return
-    if 300 <= reply.status < 400:
-        raise UpstreamBroken(
-            f"The upstream redirects (HTTP {reply.status}); mend the channel's base URL.",
-            upstream_status=reply.status,
-        )
-    raise upstream.decode_error(reply.status, _timed(reply.headers), await reply.read())
-
-
-def _timed(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """``headers`` with a Retry-After that is a date (RFC 9110 §10.2.3) turned into seconds: codecs have
-    no clock."""
-    told = headers.get("retry-after", "")
-    if not told or told[0].isdigit():
-        return headers
-    seconds = retry_after_seconds(headers, time.time())
-    return {**headers, "retry-after": "" if seconds is None else f"{seconds:.3f}"}
 
 
 def _flow(meeting: _Meeting) -> Flow:

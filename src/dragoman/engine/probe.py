@@ -15,9 +15,10 @@ from dragoman.canonical.parts import Text
 from dragoman.canonical.request import Message, Request, Settings
 from dragoman.canonical.secret import Secret
 from dragoman.canonical.signature import Origin
+from dragoman.engine.exchange import check_status
 from dragoman.engine.opening import Openings
 from dragoman.engine.outbound import build_request, credential_headers, join_url
-from dragoman.engine.pipeline import ProfileOf, check_status
+from dragoman.engine.pipeline import ProfileOf
 from dragoman.engine.reply import Deadlines
 from dragoman.protocols.base import Protocol
 from dragoman.providers.opening import Opened

@@ -18,11 +18,10 @@ from dragoman.protocols.base import Protocol, StreamDecoder
 def decoder_for(
     upstream: Protocol, origin: Origin, request: Callable[[], Request], *, whole: bool = False
 ) -> StreamDecoder:
-    """The protocol's decoder, with an estimate of the usage where the protocol has none. ``request``
+    """The protocol's decoder, with an estimate of the usage where the upstream tells none. ``request``
     gives what was asked; ``whole``: the answer leaves in one piece."""
     make = upstream.whole_decoder if whole else None
-    decoder = (make or upstream.stream_decoder)(origin)
-    return decoder if upstream.reports_usage else EstimatedUsage(decoder, request())
+    return EstimatedUsage((make or upstream.stream_decoder)(origin), request)
 
 
 async def read_to_end(reply: UpstreamReply, decoder: StreamDecoder) -> Response:

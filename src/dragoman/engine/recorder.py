@@ -96,6 +96,11 @@ class Recorder:
         self._prune_at = 0.0
         self._noted.set()
 
+    @property
+    def waiting(self) -> int:
+        """Records that are not written yet."""
+        return len(self._waiting) + len(self._writing)
+
     def start(self) -> None:
         """Begin to write."""
         self._task = spawn(self._work(), "request-log")
@@ -158,7 +163,7 @@ class Recorder:
             for task in unfinished:
                 task.cancel()
                 await asyncio.wait((task,))
-        if lost := len(self._waiting) + len(self._writing):
+        if lost := self.waiting:
             logger.error("%d requests could not be written to the request log", lost)
 
     async def _work(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol as Interface
+
 from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.notes import Note
 from dragoman.canonical.usage import Usage
@@ -16,12 +18,22 @@ MOST_TRANSCRIPT = 256 * 1024
 """Bytes of a prompt that are kept; the answer is cut where it is sent (``server.answer``)."""
 
 
+class BillOf(Interface):
+    """What of a bill (``engine.bill``) the record shows."""
+
+    @property
+    def cost(self) -> int | None: ...
+    def close(self, *, left: bool) -> None: ...
+
+
 class Trace:
     """What is known of a request while it is under way; filled in by whoever learns something."""
 
     __slots__ = (
         "answer",
+        "bill",
         "body",
+        "finish",
         "first_content",
         "journey",
         "model",
@@ -39,10 +51,12 @@ class Trace:
         self.stream = False
         self.response_model = ""
         self.first_content: float | None = None
+        self.finish = ""
         self.notes: list[Note] = []
         self.usage: Usage | None = None
         self.body: bytes | None = None
         self.answer: bytes = b""
+        self.bill: BillOf | None = None
 
     def record(
         self,
@@ -78,6 +92,7 @@ class Trace:
             channel_id=None if last is None else last.channel.id,
             channel=None if last is None else last.channel.name,
             response_model=short(self.response_model),
+            finish=self.finish,
             queued_ms=round(journey.queued * 1000, 3),
             first_content_ms=None if first is None else round((first - journey.started) * 1000, 3),
             duration_ms=round(seconds * 1000, 3),
@@ -87,6 +102,8 @@ class Trace:
             skipped=journey.skipped(),
             notes=tuple(self.notes),
             usage=self.usage,
+            cost_nano_usd=None if self.bill is None else self.bill.cost,
+            user_id=principal.user_id,
             transcript=None
             if self.body is None
             else Transcript(request=self.body[:MOST_TRANSCRIPT], answer=self.answer),

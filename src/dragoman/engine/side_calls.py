@@ -10,10 +10,13 @@ from dragoman.canonical.embeddings import EmbeddingRequest
 from dragoman.canonical.errors import UpstreamError, UpstreamRejected
 from dragoman.canonical.notes import Note, summary
 from dragoman.canonical.request import Request
+from dragoman.engine.bill import Bill
 from dragoman.engine.estimate import estimate_input
+from dragoman.engine.exchange import check_status, deadlines_for, learn
 from dragoman.engine.journey import Attempt, Journey, header_text
 from dragoman.engine.outbound import build_request
-from dragoman.engine.pipeline import Pipeline, check_status, deadlines_for, learn
+from dragoman.engine.pipeline import Pipeline
+from dragoman.engine.records import Trace
 from dragoman.engine.reply import Deadlines
 from dragoman.protocols.base import EmbeddingCodecs, Encoded, Protocol, TokenCountCodecs
 from dragoman.providers.opening import Opened, Purpose
@@ -38,12 +41,15 @@ class SideCalls:
         self,
         codecs: EmbeddingCodecs,
         request: EmbeddingRequest,
-        journey: Journey,
+        trace: Trace,
         plan: Plan,
+        bill: Bill,
     ) -> SideAnswer:
-        """Embed ``request``'s inputs; ``codecs`` are the client's. Raises GatewayError."""
+        """Embed ``request``'s inputs, and settle ``bill``; ``codecs`` are the client's. Raises
+        GatewayError."""
 
         async def ask(attempt: Attempt) -> SideAnswer:
+            bill.began(attempt)
             upstream = self._first_with_embeddings(attempt.channel)
             model = attempt.upstream_model
             profile = self._pipeline.profile_of(attempt.channel, upstream.name, model)
@@ -54,12 +60,15 @@ class SideCalls:
             path = theirs.endpoint(model, len(request.inputs) > 1 or not request.single)
             body = await self._post(attempt, upstream, path, encoded, "embed")
             response = theirs.decode_response(body)
+            trace.usage = response.usage
+            trace.response_model = response.model
+            bill.settle()
             return SideAnswer(
                 body=codecs.encode_response(response, request),
-                headers=_headers(attempt, encoded.notes),
+                headers={**_headers(attempt, encoded.notes), **bill.headers()},
             )
 
-        return await self._first_answer(journey, plan, ask)
+        return await self._first_answer(trace.journey, plan, ask)
 
     async def count_tokens(
         self,

@@ -18,7 +18,7 @@ import msgspec
 
 from dragoman.canonical.errors import Unauthorized
 from dragoman.governance.principal import Principal
-from dragoman.governance.users import DEFAULT_USER_ID, NO_BUDGET, NO_LIMITS, Budget, Limits
+from dragoman.governance.users import DEFAULT_USER_ID, NO_BUDGET, NO_LIMITS, Budget, Limits, User
 
 KEY_PREFIX = "sk-gw-"
 _ALPHABET = string.ascii_letters + string.digits
@@ -107,10 +107,14 @@ def weakness(key: str) -> str | None:
 class KeyRing:
     """An immutable snapshot of every key, rebuilt when one changes."""
 
-    __slots__ = ("_entries", "_pepper")
+    __slots__ = ("_disabled", "_entries", "_pepper")
 
-    def __init__(self, keys: Iterable[VirtualKey], pepper: bytes) -> None:
-        """Of two entries for the same key the first counts."""
+    def __init__(
+        self, keys: Iterable[VirtualKey], pepper: bytes, users: Iterable[User] = ()
+    ) -> None:
+        """Of two entries for the same key the first counts. ``users`` are there for those of them that
+        are disabled."""
+        self._disabled = frozenset(user.id for user in users if not user.enabled)
         self._pepper = pepper
         self._entries: dict[bytes, tuple[VirtualKey, Principal]] = {}
         for key in keys:
@@ -119,9 +123,17 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def keys(self) -> tuple[VirtualKey, ...]:
+        """Every key."""
+        return tuple(key for key, _ in self._entries.values())
+
     def usable(self, now: float) -> int:
         """How many keys clients could use at ``now``; admin keys are not for them."""
-        return sum(key.refusal(now) is None and not key.admin for key, _ in self._entries.values())
+        return sum(
+            key.refusal(now) is None and not key.admin and not self.is_disabled(key.user_id)
+            for key, _ in self._entries.values()
+        )
 
     def authenticate(self, key: str | None, now: float) -> Principal:
         """Who ``key`` acts for. Raises Unauthorized, which never repeats the key."""
@@ -147,7 +159,17 @@ class KeyRing:
         known, principal = entry
         if (refusal := known.refusal(now)) is not None:
             raise Unauthorized(refusal)
+        if self.is_disabled(known.user_id):
+            raise Unauthorized("The user whom this API key belongs to is disabled.")
         return principal
+
+    def is_disabled(self, user_id: int) -> bool:
+        """Whether the user's keys are refused, whatever they say themselves."""
+        return user_id in self._disabled
+
+    def could_be_new(self, key: str) -> bool:
+        """Whether ``key`` may be one that was made since this ring was: it is none of these."""
+        return _well_formed(key) and digest(key, self._pepper) not in self._entries
 
     def digest_of(self, key: str) -> bytes:
         """The digest by which ``recall`` knows ``key`` again."""

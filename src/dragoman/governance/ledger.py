@@ -28,6 +28,8 @@ is ever changed or taken back: a mistake is mended by another entry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from dragoman.canonical.usage import Usage
@@ -121,6 +123,18 @@ class Released(msgspec.Struct, frozen=True, array_like=True, tag="r"):
 
 
 Line = Hold | Settled | Released
+
+
+class JournalBatch(msgspec.Struct, frozen=True):
+    """Lines that are not in the tables yet, oldest first; ``end`` is where they end in the journal."""
+
+    lines: Sequence[Line]
+    end: int
+
+
+class JournalFull(Exception):
+    """There is no room for another request's lines: the disk is full or the database away for too
+    long. Lines of requests that were admitted still find their place."""
 
 
 def balanced(entry: Entry) -> bool:

@@ -55,7 +55,8 @@ class RequestRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     ``channel`` the one that answered or was tried last. ``status`` is what the client got (499: it
     left first), ``error`` what it was told. ``outcome`` is ``ok``, ``error`` (refused or failed),
     ``broken`` (failed after content had left) or ``left``.
-    ``cost_nano_usd`` None means not priced.
+    ``finish`` says why the answer ended (``canonical.response.FinishReason``), empty if that is not
+    known. ``cost_nano_usd`` None means not priced; ``user_id`` is whose key it was.
     """
 
     id: str
@@ -73,6 +74,7 @@ class RequestRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     channel_id: int | None = None
     channel: str | None = None
     response_model: str = ""
+    finish: str = ""
     queued_ms: float = 0.0
     first_content_ms: float | None = None
     duration_ms: float = 0.0
@@ -83,6 +85,7 @@ class RequestRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     notes: tuple[Note, ...] = ()
     usage: Usage | None = None
     cost_nano_usd: int | None = None
+    user_id: int = 0
     transcript: Transcript | None = None
 
 

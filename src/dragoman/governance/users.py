@@ -9,6 +9,8 @@ import msgspec
 
 DEFAULT_USER_ID = 1
 """Owns every key that names no other user; made with the tables."""
+DEFAULT_USER = "default"
+"""That user's name, which never changes."""
 ANONYMOUS_USER_ID = 2
 """Who asks without a key where none is needed; made with the tables."""
 

@@ -206,8 +206,6 @@ class Protocol:
     """Clients speak it to us, too."""
     bytes_only: Callable[[ModelProfile], Collection[str]] = bytes_only
     """The kinds of media that upstreams take as bytes only, where the client speaks another protocol."""
-    reports_usage: bool = True
-    """Upstreams say what an answer cost in tokens; if not, the engine estimates it."""
     endpoint: Callable[[str, bool], str]
     models_path: str = ""
     """Where a provider lists its models, below the base URL; empty if nowhere."""

@@ -3,14 +3,14 @@
 Sources: OpenAI "List models" (``data[].id``), which most follow; Anthropic (``data[].id``,
 ``display_name``, ``has_more``/``last_id``); Gemini (``models[].name`` = ``models/…``,
 ``supportedGenerationMethods``, ``nextPageToken``); Ollama ``/api/tags`` (``models[].model``). Context
-lengths and prices as OpenRouter (``context_length``, ``pricing.prompt`` in USD per token, as text) and
-the Hugging Face router (``providers[].context_length``, ``providers[].pricing.input`` in USD per
-million tokens) give them.
+lengths as OpenRouter (``context_length``) and the Hugging Face router (``providers[].context_length``)
+give them; prices as ``price_listing`` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,8 @@ from urllib.parse import quote
 import msgspec
 
 from dragoman.canonical.errors import UpstreamBroken
+from dragoman.governance.price import Price
+from dragoman.providers.price_listing import read_prices
 
 MAX_MODELS = 20_000
 _MAX_NAME = 300
@@ -26,8 +28,10 @@ _GENERATES = frozenset({"generateContent", "streamGenerateContent", "embedConten
 
 
 class ListedModel(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """One model as its provider describes it. Prices are USD per million tokens, as exact decimals in
-    text; the cheapest where several hosts serve it."""
+    """One model as its provider describes it. ``input_price`` and ``output_price`` are for showing: USD
+    per million tokens, as exact decimals in text; the cheapest where several hosts serve it. ``price``
+    and ``host_prices`` are for billing, as ``price_listing.Listed``; ``broken_price`` says that the list
+    has one that cannot be used."""
 
     id: str
     created: int | None = None
@@ -35,6 +39,9 @@ class ListedModel(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     max_output_tokens: int | None = None
     input_price: str | None = None
     output_price: str | None = None
+    price: Price | None = None
+    host_prices: Mapping[str, Price] = {}
+    broken_price: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -44,12 +51,10 @@ class Page(msgspec.Struct, frozen=True):
     following: str = ""
 
 
-def read_page(body: bytes) -> Page:
-    """A page of any of the forms above. Raises UpstreamBroken for anything else."""
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        raise UpstreamBroken("The upstream's list of models is not valid JSON.") from None
+def read_page(body: bytes, price_list: str = "") -> Page:
+    """A page of any of the forms above, with prices if ``price_list`` says how they are written. Raises
+    UpstreamBroken for anything else."""
+    document = _decoded(body)
     rows = document
     following = ""
     if isinstance(document, dict):
@@ -57,7 +62,23 @@ def read_page(body: bytes) -> Page:
         following = _following(document)
     if not isinstance(rows, list):
         raise UpstreamBroken("The upstream's list of models has no list in it.")
-    return Page(tuple(_models(rows)), following)
+    return Page(tuple(_models(rows, price_list)), following)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    # One number that is too large for any type must not cost the whole list.
+    try:
+        return json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise UpstreamBroken("The upstream's list of models is not valid JSON.") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _following(document: dict[str, Any]) -> str:
@@ -70,14 +91,14 @@ def _following(document: dict[str, Any]) -> str:
     return ""
 
 
-def _models(rows: list[Any]) -> Iterator[ListedModel]:
+def _models(rows: list[Any], price_list: str) -> Iterator[ListedModel]:
     for listed in rows[:MAX_MODELS]:
         row = {"id": listed} if isinstance(listed, str) else listed
         if not isinstance(row, dict) or not _generates(row):
             continue
         name = row.get("id") or row.get("model") or row.get("name")
         if isinstance(name, str) and 0 < len(name) <= _MAX_NAME and name.isprintable():
-            yield _model(name.removeprefix("models/"), row)
+            yield _model(name.removeprefix("models/"), row, price_list)
 
 
 def _generates(row: dict[str, Any]) -> bool:
@@ -87,7 +108,8 @@ def _generates(row: dict[str, Any]) -> bool:
     )
 
 
-def _model(name: str, row: dict[str, Any]) -> ListedModel:
+def _model(name: str, row: dict[str, Any], price_list: str) -> ListedModel:
+    listed = read_prices(price_list, name, row)
     hosts = [host for host in _list(row.get("providers")) if isinstance(host, dict)]
     live = [host for host in hosts if host.get("status") in (None, "live")]
     prices = [_prices(row.get("pricing")), *(_prices(host.get("pricing")) for host in live)]
@@ -102,6 +124,9 @@ def _model(name: str, row: dict[str, Any]) -> ListedModel:
         max_output_tokens=_whole(row.get("outputTokenLimit", row.get("max_tokens"))),
         input_price=None if cheapest is None else _plain(cheapest[0]),
         output_price=None if cheapest is None else _plain(cheapest[1]),
+        price=listed.price,
+        host_prices=listed.hosts,
+        broken_price=listed.broken,
     )
 
 

@@ -27,7 +27,8 @@ class Provider(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     ``lists_models`` is false where the list is not of what may be asked for. ``client_headers`` are
     passed on from a client's request. ``timeout`` is for channels that set none, and
     ``loading_seconds`` the longest wait for a model that the provider is loading. ``missing`` is said
-    to a client that asks for the provider when no channel reaches it.
+    to a client that asks for the provider when no channel reaches it. ``price_list`` says how its list of
+    models writes prices (``price_listing.WAYS``), empty if it has none.
 
     ``naming`` tells what else its models are called (``canonical.naming``); ``key_naming`` is the same
     for a channel without a JSON object (a service account) among its credentials, and a row writes
@@ -54,5 +55,6 @@ class Provider(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     timeout: float | None = None
     loading_seconds: float = 10.0
     missing: str = ""
+    price_list: str = ""
     naming: Naming | None = None
     key_naming: Naming | None = None

@@ -11,6 +11,7 @@ import msgspec
 from dragoman.canonical.naming import Naming
 from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.secret import Secret
+from dragoman.governance.price import Price
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -28,12 +29,12 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     as long as the provider's own list is not known. ``aliases`` maps public model
     names to upstream ones. ``timeout`` (seconds) bounds the silence before and between bytes.
     ``drops`` and ``quirks`` are the provider's, as in ``protocols.base.ModelProfile``. Several
-    ``credentials`` are used in turn. ``prices`` are the operator's: by model, USD per million input
-    and output tokens. ``max_retries`` is how often a request may be repeated here when no other
+    ``credentials`` are used in turn. ``prices`` are the operator's: by model, public or upstream, or
+    ``*`` for every other. ``max_retries`` is how often a request may be repeated here when no other
     channel is left. ``max_concurrency`` None means adaptive.
     ``credential_header`` empty means the protocol's own. ``tags`` are the operator's.
-    ``model_patterns``, ``lists_models``, ``client_headers``, ``loading_seconds`` and ``naming`` are the
-    provider's (``providers.provider``).
+    ``model_patterns``, ``lists_models``, ``price_list``, ``client_headers``, ``loading_seconds`` and
+    ``naming`` are the provider's (``providers.provider``).
     """
 
     id: int
@@ -59,11 +60,12 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
     oauth: OAuth | None = None
     model_patterns: tuple[str, ...] = ()
     lists_models: bool = True
+    price_list: str = ""
     client_headers: tuple[str, ...] = ()
     loading_seconds: float = 10.0
     naming: Naming | None = None
     strict: bool = False
-    prices: Mapping[str, tuple[float, float]] = {}
+    prices: Mapping[str, Price] = {}
     max_concurrency: int | None = None
     min_concurrency: int = 1
     max_adaptive_concurrency: int = 10

@@ -132,6 +132,11 @@ class Plan:
         if prefer is not None:
             self._bring_forward(prefer)
 
+    def exclude(self, channel: Channel, reason: str) -> None:
+        """Take a channel out before anything was tried; ``reason`` is for the operator."""
+        self.options = [option for option in self.options if option.channel.id != channel.id]
+        self.order.excluded.append((channel, reason))
+
     def pick(self, now: float) -> Slot | None:
         """Take a place at the best candidate. None: wait for one of ``full`` or, if that is empty,
         nothing is left."""

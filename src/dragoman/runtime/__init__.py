@@ -1,6 +1,7 @@
 """The sources of configuration kept open, and changed while the gateway runs.
 
-Read in this order: ``options`` (what the command line says, where things lie), ``runtime`` (file,
+Read in this order: ``options`` (what the command line says, where things lie), ``opening`` (the
+database), ``snapshot`` and ``outage`` (what there is while it is away), ``runtime`` (file,
 environment and database read together, and again when one of them changes), ``documents`` (what is
 shown of it), ``disk`` (replacing a file safely), ``file`` and ``database`` (the two homes that a
 change is written to), ``administration`` (every change goes through here), ``rotation`` (refresh
@@ -11,6 +12,7 @@ from dragoman.runtime.options import (
     Options,
     config_path,
     data_dir_of,
+    database_url,
     environ_of,
     prepare_data_dir,
     read_catalog,
@@ -25,6 +27,7 @@ __all__ = (
     "Runtime",
     "config_path",
     "data_dir_of",
+    "database_url",
     "environ_of",
     "prepare_data_dir",
     "read_catalog",

@@ -11,10 +11,12 @@ from dragoman.canonical.secret import Secret
 from dragoman.config.assemble import DATABASE, DEMO, ENVIRONMENT, FILE, FLAG, Fixed, Sourced
 from dragoman.config.changes import checked_settings
 from dragoman.config.load import Configuration
+from dragoman.config.prices import refuse_estimate_of_nothing
 from dragoman.config.problems import ConfigurationRefused
 from dragoman.engine.tasks import spawn
 from dragoman.governance.record import Filter, RequestRecord
 from dragoman.runtime import documents
+from dragoman.runtime.accounts import AccountKeeper
 from dragoman.runtime.database import DatabaseHome, noted, take_over
 from dragoman.runtime.file import LOCK_NAME, FileHome
 from dragoman.runtime.keys import KeyDesk
@@ -72,6 +74,7 @@ class Administrator:
             lock_path = runtime.data_dir / LOCK_NAME
             self._home = FileHome(runtime.config_path, lock_path, store, catalog)
         self._keys = KeyDesk(runtime, self._home)
+        self.accounts = AccountKeeper(runtime, self._do)
 
     async def channels(self) -> list[Document]:
         """As Administration.channels; one of the demonstration has the source ``demo``."""
@@ -138,17 +141,18 @@ class Administrator:
 
     async def keys(self) -> list[Document]:
         """As Administration.keys; one of the demonstration has the source ``demo``."""
-        return [documents.key_document(key) for key in self._runtime.keys]
+        users = self._runtime.roster
+        return [documents.key_document(key, users) for key in self._runtime.keys]
 
     async def add_key(self, fields: Mapping[str, Any], actor: Actor) -> tuple[str, Document]:
         """As Administration.add_key. It goes to the database, as a digest."""
         text, key_id = await self._do(lambda: self._keys.add(fields, actor))
-        return text, documents.key_document(self._keys.find(key_id))
+        return text, self._key_document(key_id)
 
     async def change_key(self, key_id: str, changes: Mapping[str, Any], actor: Actor) -> Document:
         """As Administration.change_key."""
         await self._do(lambda: self._keys.change(key_id, changes, actor))
-        return documents.key_document(self._keys.find(key_id))
+        return self._key_document(key_id)
 
     async def revoke_key(self, key_id: str, actor: Actor) -> None:
         """As Administration.revoke_key; a token of the configuration file is taken out of it."""
@@ -166,11 +170,18 @@ class Administrator:
             shown = (await self.settings())["values"]
             values = checked_settings(really_changed(changes, shown, ()))
             refuse_fixed(self._runtime.assembly.fixed, values)
+            self._refuse_estimate_of_nothing(values)
             if values:
                 await self._home.change_settings(values, actor)
 
         await self._do(work)
         return await self.settings()
+
+    def _refuse_estimate_of_nothing(self, values: Mapping[str, Any]) -> None:
+        """Two settings that mean something only together are looked at together."""
+        present = self._runtime.state.settings
+        unpriced = values.get("unpriced", present.unpriced)
+        refuse_estimate_of_nothing(unpriced, values.get("unpriced_price", present.unpriced_price))
 
     async def import_configuration(
         self, configuration: Configuration, source: str, actor: Actor
@@ -209,6 +220,9 @@ class Administrator:
     def providers(self) -> list[Document]:
         """As Administration.providers."""
         return [documents.provider_document(row) for row in self._runtime.catalog.values()]
+
+    def _key_document(self, key_id: str) -> Document:
+        return documents.key_document(self._keys.find(key_id), self._runtime.roster)
 
     def _find(self, channel_id: int) -> Sourced:
         for one in self._runtime.channels:

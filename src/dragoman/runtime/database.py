@@ -17,6 +17,7 @@ from dragoman.config.changes import (
 )
 from dragoman.config.channels import Catalog
 from dragoman.config.load import Configuration
+from dragoman.config.roster import Roster
 from dragoman.config.stored import entry_of, stored_channel, to_store
 from dragoman.server.admin.contract import Actor, NameIsTaken
 from dragoman.store.errors import NoSuchRow
@@ -126,9 +127,9 @@ class DatabaseHome:
 async def take_over(
     store: Store, configuration: Configuration, source: str, pepper: bytes, actor: Actor
 ) -> None:
-    """Take a whole configuration over into the database. Raises StoreError."""
+    """Take a whole configuration over into the database. Raises Refusal, StoreError."""
     now = time.time()
-    batch = to_store(configuration, pepper, now)
+    batch = to_store(configuration, pepper, now, Roster(await store.users()))
     found: Difference = {
         "settings": [None, sorted(n for n, value in batch.settings.items() if value is not None)],
         "channels": [None, [channel.name for channel in batch.channels]],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dragoman.config import changes
 from dragoman.config.assemble import DATABASE, DEFAULT, DEMO, ENVIRONMENT, FILE, Assembly, Sourced
-from dragoman.config.changes import KEY_FIELDS
 from dragoman.config.export import iso_moment, shown
+from dragoman.config.roster import Roster
 from dragoman.config.schema import NEEDS_RESTART, ChannelEntry, Settings
 from dragoman.governance.keys import VirtualKey
 from dragoman.providers.provider import Provider
@@ -33,7 +34,7 @@ def channel_document(one: Sourced) -> Document:
     }
 
 
-def key_document(key: VirtualKey) -> Document:
+def key_document(key: VirtualKey, users: Roster) -> Document:
     """A virtual key; its text is known to nobody here."""
     moments = (key.created_at or None, key.last_used_at, key.revoked_at)
     created, used, revoked = (None if at is None else iso_moment(at) for at in moments)
@@ -41,7 +42,7 @@ def key_document(key: VirtualKey) -> Document:
     return {
         "id": key.id,
         "hint": key.hint,
-        **shown(key, KEY_FIELDS),
+        **changes.key_document(key, users),
         "created_at": created,
         "last_used_at": used,
         "revoked_at": revoked,

@@ -12,7 +12,7 @@ import msgspec
 from dragoman.canonical.secret import Secret
 from dragoman.config import checks
 from dragoman.config.assemble import ADMIN_KEY_ID, DATABASE, FILE, KEY_ID
-from dragoman.config.changes import KEY_FIELDS, changed_key, difference
+from dragoman.config.changes import changed_key, key_difference
 from dragoman.config.environment import ADMIN_KEY, API_KEY
 from dragoman.config.export import iso_moment
 from dragoman.config.problems import Findings, Problem, Refusal, suggestion
@@ -50,10 +50,11 @@ class KeyDesk:
         if "name" not in given:
             raise Refusal(Problem("name", "is missing"))
         key = self._checked(self._runtime.new_key(text, ""), given)
+        users = self._runtime.roster
 
         def work(step: Transaction) -> str:
             kept = step.add_key(key)
-            found = difference(None, kept, KEY_FIELDS)
+            found = key_difference(None, kept, users)
             step.note(noted(actor, "key.add", target(kept.name, kept.id), found))
             return kept.id
 
@@ -62,7 +63,8 @@ class KeyDesk:
     async def change(self, key_id: str, changes: Mapping[str, Any], actor: Actor) -> None:
         """Change the fields given."""
         key = self._editable(key_id)
-        wanted = really_changed(changes, key_document(key), KEY_READ_ONLY)
+        users = self._runtime.roster
+        wanted = really_changed(changes, key_document(key, users), KEY_READ_ONLY)
         if not wanted:
             return
         after = self._checked(key, wanted)
@@ -76,7 +78,7 @@ class KeyDesk:
             # What this process knows of the key may be a poll old.
             present = _live(step, key_id)
             changed = self._checked(present, wanted)
-            if found := difference(present, changed, KEY_FIELDS):
+            if found := key_difference(present, changed, users):
                 step.change_key(changed)
                 step.note(noted(actor, "key.change", target(present.name, key_id), found))
 
@@ -128,7 +130,7 @@ class KeyDesk:
 
     def _checked(self, key: VirtualKey, changes: Mapping[str, Any]) -> VirtualKey:
         """``key`` with the changes, its channels by their names."""
-        changed = changed_key(key, changes)
+        changed = changed_key(key, changes, self._runtime.roster)
         if changed.name != key.name:
             others = (k for k in self._runtime.keys if k.id != key.id and k.revoked_at is None)
             refuse_taken(changed.name, (other.name for other in others))

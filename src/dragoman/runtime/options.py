@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.secret import Secret
 from dragoman.config import environment as env
 from dragoman.config.assemble import flag_of
 from dragoman.config.channels import Catalog
@@ -21,14 +22,18 @@ CATALOG_FILE = "providers.toml"
 
 
 class Options(msgspec.Struct, kw_only=True, frozen=True):
-    """What the command line says; None where it says nothing."""
+    """What the command line says; None where it says nothing. Only who is ``serving`` may start while
+    the database is away."""
 
     config: Path | None = None
     host: str | None = None
     port: int | None = None
     data_dir: Path | None = None
+    database_url: Secret | None = None
     log_level: str | None = None
     demo: bool = False
+    lenient: bool = False
+    serving: bool = False
     environ: Mapping[str, str] = {}
     directory: Path = Path()
 
@@ -86,6 +91,14 @@ def data_dir_of(options: Options, environ: Mapping[str, str]) -> Path:
     import platformdirs  # noqa: PLC0415 - not needed where a directory is named
 
     return Path(platformdirs.user_data_dir("dragoman", appauthor=False))
+
+
+def database_url(options: Options, environ: Mapping[str, str]) -> Secret | None:
+    """Where the database is, by flag or environment; None for the file in the data directory."""
+    if options.database_url is not None:
+        return options.database_url
+    named = environ.get(env.DATABASE_URL, "").strip()
+    return Secret(named) if named else None
 
 
 def prepare_data_dir(path: Path) -> Path:

@@ -7,6 +7,7 @@ two seconds. What is changed from within the server is in force at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import secrets
@@ -17,29 +18,36 @@ from typing import Any
 
 import msgspec
 
+from dragoman.canonical.secret import Secret
 from dragoman.config import environment as env
 from dragoman.config.assemble import DATABASE, DEMO, FILE, Assembly, Sourced, assemble
-from dragoman.config.changes import KEY_FIELDS, difference
+from dragoman.config.changes import key_difference
 from dragoman.config.channels import Catalog, resolve
-from dragoman.config.load import Configuration, check, content_of, decode
+from dragoman.config.load import Configuration
 from dragoman.config.problems import ConfigurationRefused, Refusal
+from dragoman.config.roster import Roster
 from dragoman.config.schema import ChannelEntry, Settings, Token
-from dragoman.config.stored import from_store, token_of
+from dragoman.config.stored import token_of, without_unknown_users
 from dragoman.governance.keys import KeyRing, VirtualKey, digest, generate, hint
+from dragoman.governance.users import User
 from dragoman.routing.channel import Channel
+from dragoman.runtime.opening import open_store
 from dragoman.runtime.options import (
     Options,
     check_flags,
     config_path,
     data_dir_of,
+    database_url,
     environ_of,
     prepare_data_dir,
     read_catalog,
     read_environment,
 )
-from dragoman.store.errors import StoreError
-from dragoman.store.sealing import derive, load_secret_key
-from dragoman.store.sqlite import FILE_NAME, SQLiteStore
+from dragoman.runtime.outage import Outage
+from dragoman.runtime.reading import configured_by, mark_of
+from dragoman.runtime.snapshot import Kept, Snapshot, kept_in
+from dragoman.store.errors import DatabaseAway, StoreError
+from dragoman.store.sql import SQLStore
 from dragoman.store.store import AuditEntry, Transaction
 
 logger = logging.getLogger("dragoman.config")
@@ -64,6 +72,7 @@ class GatewayState(msgspec.Struct, kw_only=True, frozen=True):
     settings: Settings
     channels: tuple[Channel, ...]
     keyring: KeyRing
+    users: tuple[User, ...]
 
 
 Changed = Callable[[GatewayState], Awaitable[None] | None]
@@ -87,7 +96,7 @@ class Runtime:
         *,
         environ: Mapping[str, str],
         data_dir: Path,
-        store: SQLiteStore,
+        store: SQLStore,
         secret_key: bytes,
         catalog: Catalog,
     ) -> None:
@@ -95,14 +104,17 @@ class Runtime:
         self.store = store
         self.data_dir = data_dir
         self.catalog = catalog
-        self.pepper = derive(secret_key, "virtual keys")
+        self.pepper = b""
+        self.outage = Outage(time.monotonic)
+        self._snapshot = Snapshot(data_dir, secret_key, store.place)
         self.config_path = config_path(options, environ)
         self.changing = asyncio.Lock()
         self.demo_key: str | None = None
         self._options = options
         self._flags = check_flags(options)
         self._environment = read_environment(environ, catalog)
-        self._tokens: tuple[Token, ...] = ()
+        self.tokens: tuple[Token, ...] = ()
+        self.roster = Roster()
         self._used: dict[str, float] = {}
         self._seen: object = None
         self._subscribers: list[Changed] = []
@@ -112,8 +124,11 @@ class Runtime:
             channel = resolve(_DEMO, catalog)
             self._demo = (Sourced(channel=channel, entry=_DEMO, source="--demo", origin=DEMO),)
             self.demo_key = generate(secrets.choice)
-            made = self.new_key(self.demo_key, DEMO, allowed_channels=(str(_DEMO.id),))
-            self._demo_keys = (msgspec.structs.replace(made, id=DEMO),)
+
+    @property
+    def metrics_token(self) -> Secret | None:
+        """What opens ``/metrics`` beside admin keys."""
+        return self._environment.metrics_token
 
     @classmethod
     async def open(cls, options: Options) -> Runtime:
@@ -121,7 +136,9 @@ class Runtime:
         environ = environ_of(options)
         data_dir = prepare_data_dir(data_dir_of(options, environ))
         catalog = read_catalog(environ, data_dir)
-        store, secret_key = await open_store(data_dir, environ)
+        store, secret_key = await open_store(
+            data_dir, environ, database_url(options, environ), may_be_away=options.serving
+        )
         try:
             runtime = cls(
                 options,
@@ -131,7 +148,7 @@ class Runtime:
                 secret_key=secret_key,
                 catalog=catalog,
             )
-            await runtime.reload()
+            await runtime._start()
         except BaseException:
             await store.close()
             raise
@@ -152,6 +169,25 @@ class Runtime:
     def keys(self) -> tuple[VirtualKey, ...]:
         """Every key that is known, the demonstration's as well."""
         return (*self._demo_keys, *self.assembly.keys)
+
+    async def _start(self) -> None:
+        try:
+            await self.reload()
+        except DatabaseAway as away:
+            if not self._options.serving:
+                raise
+            self._use(self._snapshot.last(away))
+            self.outage.begins(away)
+
+    def is_away(self) -> bool:
+        """Whether the database cannot be read just now; what was read before is in force."""
+        return self.outage.is_on()
+
+    async def claim(self) -> None:
+        """Be the one gateway on this database. Raises StoreError if there is another; while the
+        database is away, that shows when it is back."""
+        with contextlib.suppress(DatabaseAway):
+            await self.store.claim()
 
     async def reload(self) -> None:
         """Read file and database again. The old state stays if this raises."""
@@ -175,8 +211,23 @@ class Runtime:
         self.log_sources()
 
     async def _read(self) -> None:
-        configured, source, given, aside = await self._configured()
-        self._tokens = configured.tokens
+        kept = await kept_in(self.store)
+        self._use(kept)
+        if self._options.serving and self.store.is_remote:
+            await self._snapshot.write(kept)
+
+    def _use(self, kept: Kept) -> None:
+        """Put what is in the database, and what file and environment say, into force."""
+        self.pepper = kept.pepper
+        if self.demo_key is not None and not self._demo_keys:
+            made = self.new_key(self.demo_key, DEMO, allowed_channels=(str(_DEMO.id),))
+            self._demo_keys = (msgspec.structs.replace(made, id=DEMO),)
+        configured, source, given, aside = configured_by(kept, self.config_path, self.catalog)
+        users = tuple(kept.users)
+        roster = Roster(users)
+        if self._options.lenient:
+            configured, left = without_unknown_users(configured, roster)
+            aside += left
         try:
             assembly = assemble(
                 configured,
@@ -184,17 +235,21 @@ class Runtime:
                 given=given,
                 environment=self._environment,
                 flags=self._flags,
-                stored_keys=await self.store.keys(),
+                stored_keys=kept.keys,
+                users=roster,
                 catalog=self.catalog,
                 pepper=self.pepper,
             )
         except Refusal as refusal:
             raise ConfigurationRefused(source, refusal.problems) from None
+        self.tokens = configured.tokens
+        self.roster = roster
         self.assembly = msgspec.structs.replace(assembly, warnings=(*aside, *assembly.warnings))
         self.state = GatewayState(
             settings=assembly.settings,
             channels=tuple(one.channel for one in self.channels),
-            keyring=KeyRing(self.keys, self.pepper),
+            keyring=KeyRing(self.keys, self.pepper, users),
+            users=users,
         )
 
     def log_sources(self) -> None:
@@ -215,20 +270,25 @@ class Runtime:
         try:
             while True:
                 await asyncio.sleep(every)
-                try:
-                    await self._poll()
-                    if time.monotonic() - flushed >= _USE_FLUSH_SECONDS:
-                        flushed = time.monotonic()
+                await self._poll()
+                if time.monotonic() - flushed >= _USE_FLUSH_SECONDS:
+                    flushed = time.monotonic()
+                    with contextlib.suppress(StoreError):  # the poll says so; it is tried again
                         await self._flush_uses()
-                except (ConfigurationRefused, StoreError) as error:
-                    logger.error("the configuration in force stays: %s", error)
         finally:
             unsubscribe()
 
     async def _poll(self) -> None:
         async with self.changing:
-            if await self._look() != self._seen:
-                await self.refresh()
+            try:
+                if await self._look() != self._seen:
+                    await self.refresh()
+            except StoreError as error:
+                self.outage.begins(error)
+                return
+            except ConfigurationRefused as error:
+                logger.error("the configuration in force stays: %s", error)
+            self.outage.ends()
 
     def note_use(self, key_id: str, now: float) -> None:
         """Remember that a key was used; written to the database now and then."""
@@ -260,7 +320,7 @@ class Runtime:
                     via="start",
                     action="key.add",
                     target=f"{kept.name} (id {kept.id})",
-                    changes=difference(None, kept, KEY_FIELDS),
+                    changes=key_difference(None, kept, self.roster),
                 )
             )
             return kept
@@ -273,10 +333,13 @@ class Runtime:
     def as_configuration(self) -> tuple[Configuration, int]:
         """The configuration in force as a file would say it, and how many of its tokens are without
         their key because only digests are kept."""
-        tokens = list(self._tokens)
+        tokens = list(self.tokens)
         highest = max((token.id for token in tokens), default=0)
         stored = [k for k in self.assembly.keys if k.id.isdecimal() and k.revoked_at is None]
-        tokens += [token_of(key, number) for number, key in enumerate(stored, start=highest + 1)]
+        tokens += [
+            token_of(key, number, self.roster)
+            for number, key in enumerate(stored, start=highest + 1)
+        ]
         configuration = Configuration(
             settings=self.assembly.settings,
             channels=tuple(one.entry for one in self.assembly.channels),
@@ -286,7 +349,7 @@ class Runtime:
 
     async def first_key(self) -> str | None:
         """A key named ``default`` if clients need one and there is none at all; its text."""
-        is_there = any(not key.admin for key in self.assembly.keys)
+        is_there = any(not key.admin for key in self.assembly.keys) or self.outage.is_known
         if is_there or self._options.demo or not self.state.settings.require_auth:
             return None
         text, _ = await self.create_key("default")
@@ -299,31 +362,9 @@ class Runtime:
         finally:
             await self.store.close()
 
-    async def _configured(self) -> tuple[Configuration, str, set[str], list[str]]:
-        """What file or database says, where that is, which settings it names, and warnings about
-        what is left aside."""
-        rows = await self.store.channels()
-        if self.config_path is not None:
-            source = str(self.config_path)
-            raw = decode(content_of(self.config_path), source=source)
-            aside = (
-                [f"{len(rows)} channels in the database are not used beside {self.config_path}."]
-                if rows
-                else []
-            )
-            return (
-                check(raw, self.catalog, source=source),
-                source,
-                set(raw.get("settings", ())),
-                aside,
-            )
-        settings = await self.store.settings()
-        configured, problems = from_store(settings, rows, self.catalog)
-        return configured, DATABASE, set(settings), [f"Left aside: {one}" for one in problems]
-
     async def _look(self) -> object:
         """What differs when the database (by another process) or the file has changed."""
-        return await self.store.version(), _mark(self.config_path)
+        return await self.store.version(), mark_of(self.config_path)
 
     async def _flush_uses(self) -> None:
         # Keys of the file, the environment and the demonstration have no row to write to.
@@ -336,22 +377,3 @@ class Runtime:
         except StoreError:
             self._used = stored | self._used
             raise
-
-
-async def open_store(data_dir: Path, environ: Mapping[str, str]) -> tuple[SQLiteStore, bytes]:
-    """The embedded database and its secret key. Raises StoreError."""
-    path = data_dir / FILE_NAME
-    is_new = not path.exists() or path.stat().st_size == 0
-    secret_key = load_secret_key(environ.get(env.SECRET_KEY), data_dir, may_create=is_new)
-    return await SQLiteStore.open(path, secret_key), secret_key
-
-
-def _mark(path: Path | None) -> object:
-    """What changes when the file does."""
-    if path is None:
-        return None
-    try:
-        found = path.stat()
-    except OSError:
-        return "missing"
-    return found.st_mtime_ns, found.st_size, found.st_ino

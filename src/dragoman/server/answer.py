@@ -42,6 +42,10 @@ class AsgiAnswer(Answer):
         """Remember what is sent, the first quarter of a megabyte of it."""
         self.kept = bytearray()
 
+    def divert(self, through: Callable[[Send], Send]) -> None:
+        """Let everything that is sent from now on pass ``through``."""
+        self._send = through(self._send)
+
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         self.begun = True
         self.status = status

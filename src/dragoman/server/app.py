@@ -16,6 +16,7 @@ from dragoman.server.admin.mount import AdminMount, is_admin_path
 from dragoman.server.answer import AsgiAnswer, Receive, Scope, Send, raw_headers
 from dragoman.server.body import ClientLeft, check_headers
 from dragoman.server.gateway import Gateway
+from dragoman.server.idempotency import Idempotency
 from dragoman.server.ids import new_id
 from dragoman.server.inference import Incoming, Inference
 from dragoman.server.routes import protocol_of, resolve
@@ -26,11 +27,18 @@ logger = logging.getLogger("dragoman.server")
 class App:
     """The ASGI callable."""
 
-    def __init__(self, gateway: Gateway, admin: AdminMount | None = None) -> None:
-        """``admin`` answers below ``/admin``; without it there is nothing there."""
+    def __init__(
+        self,
+        gateway: Gateway,
+        admin: AdminMount | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> None:
+        """``admin`` answers below ``/admin``; without it there is nothing there. Without
+        ``idempotency``, an Idempotency-Key is ignored."""
         self._gateway = gateway
         self._inference = Inference(gateway)
         self._admin = admin
+        self._idempotency = idempotency
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -73,7 +81,15 @@ class App:
             raise Unavailable("The gateway is shutting down.", retry_after=1)
         principal = self._gateway.authenticate(headers, scope["query_string"])
         incoming = Incoming(scope, receive, answer, principal, request_id)
-        await self._inference.answer(route, incoming)
+        keyed = self._idempotency
+        if keyed is None or not keyed.concerns(route, headers):
+            await self._inference.answer(route, incoming)
+            return
+
+        async def fail(error: GatewayError) -> None:
+            await self._fail(scope, answer, error, request_id)
+
+        await keyed.answer(route, incoming, self._inference.answer, fail)
 
     async def _fail(
         self, scope: Scope, answer: AsgiAnswer, error: GatewayError, request_id: str

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,23 +17,32 @@ from dragoman.canonical.errors import (
     Unauthorized,
     Unavailable,
 )
+from dragoman.engine.accounting import Accounting
 from dragoman.engine.journey import Journey
 from dragoman.engine.model_lists import ModelLists
 from dragoman.engine.pipeline import Pipeline
 from dragoman.engine.planning import Rules, Wish, make_plan
+from dragoman.engine.price_book import PriceBook
 from dragoman.engine.side_calls import SideCalls
 from dragoman.governance.keys import KeyRing, find_key
 from dragoman.governance.principal import ANONYMOUS, Principal
 from dragoman.governance.record import RequestRecord
+from dragoman.governance.users import ANONYMOUS_USER_ID
 from dragoman.providers.catalog import UnknownProvider, require
 from dragoman.providers.provider import Provider
 from dragoman.routing.channel import Channel
 from dragoman.routing.fleet import Fleet
 from dragoman.routing.plan import Plan
-from dragoman.routing.select import PriceOf, RoutingTable, Strategies
+from dragoman.routing.select import RoutingTable, Strategies
 from dragoman.server.answer import RawHeaders
 
+if TYPE_CHECKING:
+    from dragoman.engine.tracing import Tracing
+    from dragoman.server.metrics import MetricsPage
+
 logger = logging.getLogger("dragoman.health")
+
+_AWAY_RETRY_SECONDS = 5.0
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,13 +78,18 @@ class Gateway:
         pipeline: Pipeline,
         *,
         note_use: Callable[[str, float], None] = lambda key_id, now: None,
+        away: Callable[[], bool] = lambda: False,
         record: Callable[[RequestRecord], None] = lambda record: None,
-        price_of: PriceOf = lambda channel, model: None,
+        prices: PriceBook | None = None,
         catalog: Mapping[str, Provider] | None = None,
+        accounting: Accounting | None = None,
     ) -> None:
         """``note_use`` is told of every accepted key: (key id, Unix time); ``record`` of every
-        request that is over. ``catalog`` are the providers that a client may name."""
+        request that is over; ``away`` tells whether the database cannot be read.
+        ``prices`` knows what requests cost, ``catalog`` are the providers that a client may name,
+        ``accounting`` keeps limits and money."""
         self.pipeline = pipeline
+        self.accounting = accounting or Accounting(clock=time.monotonic, wall=time.time)
         self.dispatcher = pipeline.dispatcher
         self.side_calls = SideCalls(pipeline)
         self.fleet = Fleet(_tell)
@@ -82,8 +97,10 @@ class Gateway:
             protocols=pipeline.protocols,
             openings=pipeline.openings,
             clock=pipeline.dispatcher.clock,
-            changed=lambda: self._arrange(self.routing.channels),
+            changed=self._lists_changed,
         )
+        self.prices = prices or PriceBook(now=time.time)
+        self.prices.lists = self.model_lists
         self.routing = RoutingTable(())
         self.record = record
         self.totals = Totals()
@@ -93,9 +110,11 @@ class Gateway:
         self.active = 0
         self.quiet = asyncio.Event()
         self._note_use = note_use
-        self._price_of = price_of
+        self._away = away
         self._catalog = catalog or {}
         self.started = time.monotonic()
+        self.metrics: MetricsPage | None = None
+        self.tracing: Tracing | None = None
 
     def enter(self) -> None:
         """A request begins."""
@@ -164,11 +183,11 @@ class Gateway:
         )
 
     def authenticate(self, headers: RawHeaders, query: bytes) -> Principal:
-        """Who is asking for inference. Raises Unauthorized, or Forbidden for an admin key."""
+        """Who is asking for inference. Raises as ``recognise``, and Forbidden for an admin key."""
         try:
             principal = self.recognise(find_key(headers, query))
-        except Unauthorized:
-            if self.policy.require_auth:
+        except (Unauthorized, Unavailable):
+            if self.policy.require_auth or self.keyring.is_disabled(ANONYMOUS_USER_ID):
                 raise
             return ANONYMOUS  # a known key still brings its restrictions; other text is no key
         if principal.admin:
@@ -180,18 +199,33 @@ class Gateway:
         return principal
 
     def recognise(self, key: str | None) -> Principal:
-        """Who a key acts for, whether or not requests need one. Raises Unauthorized."""
+        """Who a key acts for, whether or not requests need one. Raises Unauthorized; Unavailable if the
+        database, which may know a key that is unknown here, cannot be read."""
         now = time.time()
-        principal = self.keyring.authenticate(key, now)
+        try:
+            principal = self.keyring.authenticate(key, now)
+        except Unauthorized:
+            if key and self._away() and self.keyring.could_be_new(key):
+                raise Unavailable(
+                    "The gateway's database cannot be read just now, and this key is not among those "
+                    "known from before. Try again in a moment.",
+                    code="database_unavailable",
+                    retry_after=_AWAY_RETRY_SECONDS,
+                ) from None
+            raise
         self._note_use(principal.key_id, now)
         return principal
+
+    def _lists_changed(self) -> None:
+        self.prices.forget()
+        self._arrange(self.routing.channels)
 
     def _arrange(self, channels: tuple[Channel, ...]) -> None:
         self.routing = RoutingTable(
             channels,
             self.fleet,
             strategies=self.policy.strategies,
-            price_of=self._price_of,
+            price_of=self.prices.typical,
             lists=self.model_lists.lists,
             names_of=self.names_of,
         )

@@ -8,13 +8,16 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from dragoman.canonical.errors import GatewayError, NotFound
+from dragoman.engine.bill import Bill
 from dragoman.engine.call import Call
 from dragoman.engine.journey import Journey
 from dragoman.engine.pipeline import JSON_HEADERS
 from dragoman.engine.planning import Wish
 from dragoman.engine.records import Trace
 from dragoman.engine.side_calls import SideAnswer
+from dragoman.engine.stay import Demand
 from dragoman.governance.principal import Principal
+from dragoman.governance.tokens import quick_count
 from dragoman.protocols.base import EmbeddingCodecs, Target
 from dragoman.routing.plan import Plan
 from dragoman.server.answer import AsgiAnswer, RawHeaders, Receive, Scope
@@ -82,6 +85,8 @@ class Inference:
             return
         journey = Journey(id=incoming.id, protocol=route.protocol, started=time.monotonic())
         trace = Trace(journey, route.operation.value)
+        if self._gateway.tracing is not None:
+            self._gateway.tracing.begin(incoming.id, incoming.headers)
         error: GatewayError | None = None
         left = True  # unless it is seen to have stayed
         try:
@@ -90,9 +95,11 @@ class Inference:
         except GatewayError as failure:
             left = False
             error = failure
-            incoming.answer.about = journey.headers()
+            incoming.answer.about = {**journey.headers(), **self._limits(route, incoming)}
             raise
         finally:
+            if trace.bill is not None:
+                trace.bill.close(left=left)
             self._record(trace, incoming, error, left=left)
 
     async def _recorded(self, route: Route, incoming: Incoming, trace: Trace) -> None:
@@ -130,6 +137,11 @@ class Inference:
         provider = gateway.provider_id(provider)
         wish = Wish(parsed.model, session, parsed.previous, provider, any_model=True)
         plan = gateway.plan(trace.journey, wish, incoming.principal)
+        demand = Demand(
+            incoming.id, trace.operation, lambda: quick_count(body), parsed.max_output_tokens
+        )
+        call.bill = self._admit(demand, incoming, trace, plan)
+        call.limit_headers = self._limits(route, incoming)
         watch = ClientWatch(incoming.receive, incoming.answer)
         try:
             await gateway.pipeline.generate(call, plan, incoming.answer)
@@ -142,7 +154,21 @@ class Inference:
         body, provider = take_provider(sent, incoming.headers)
         request = codecs.decode_request(body, _target(route, incoming))
         plan = self._side_plan(Wish(request.model, provider=provider), incoming, trace, sent)
-        return await self._gateway.side_calls.embed(codecs, request, trace.journey, plan)
+        demand = Demand(incoming.id, trace.operation, lambda: quick_count(body), max_output=0)
+        bill = self._admit(demand, incoming, trace, plan)
+        side = await self._gateway.side_calls.embed(codecs, request, trace, plan, bill)
+        side.headers |= self._limits(route, incoming)
+        return side
+
+    def _admit(self, demand: Demand, incoming: Incoming, trace: Trace, plan: Plan) -> Bill:
+        """Open the request's bill. Raises what limits and money do not allow."""
+        accounting = self._gateway.accounting
+        trace.bill = Bill(accounting, accounting.admit(demand, incoming.principal, plan), trace)
+        return trace.bill
+
+    def _limits(self, route: Route, incoming: Incoming) -> dict[str, str]:
+        anthropic = route.protocol == "anthropic_messages"
+        return self._gateway.accounting.headers(incoming.principal, anthropic=anthropic)
 
     def _embedding_codecs(self, route: Route) -> EmbeddingCodecs:
         protocol = self._gateway.pipeline.protocols[route.protocol]
@@ -159,6 +185,8 @@ class Inference:
         body, provider = take_provider(sent, incoming.headers)
         request = protocol.token_count.decode_request(body, _target(route, incoming))
         plan = self._side_plan(Wish(request.model, provider=provider), incoming, trace, sent)
+        demand = Demand(incoming.id, trace.operation, lambda: 0, max_output=0, charged=False)
+        self._admit(demand, incoming, trace, plan)
         return await self._gateway.side_calls.count_tokens(
             protocol.token_count, request, protocol, trace.journey, plan
         )

@@ -18,26 +18,36 @@ from granian.server.embed import Server
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from dragoman.canonical.secret import Secret
+from dragoman.engine.accounting import Accounting
+from dragoman.engine.bookkeeper import Bookkeeper
 from dragoman.engine.dispatch import Dispatcher
 from dragoman.engine.guard import Guard
 from dragoman.engine.opening import Keep, Openings, keep_nothing
 from dragoman.engine.pipeline import Pipeline, ProfileOf
 from dragoman.engine.planning import Rules
+from dragoman.engine.price_book import PriceBook
+from dragoman.engine.price_loading import PriceLoading
 from dragoman.engine.prober import Prober
 from dragoman.engine.recorder import Recorder
 from dragoman.engine.tasks import spawn
 from dragoman.engine.transport import Transport
 from dragoman.governance.keys import KeyRing
+from dragoman.governance.price import Rates
+from dragoman.governance.users import Limits, User
 from dragoman.protocols.base import Protocol
 from dragoman.providers.provider import Provider
 from dragoman.routing.channel import Channel
-from dragoman.routing.select import PriceOf, Strategies
+from dragoman.routing.select import Strategies
 from dragoman.server.admin.contract import Administration
 from dragoman.server.admin.mount import AdminMount, is_admin_path
 from dragoman.server.answer import Receive, Scope, Send
 from dragoman.server.app import App
 from dragoman.server.body import header
 from dragoman.server.gateway import Gateway, Policy
+from dragoman.server.idempotency import Idempotency
+from dragoman.server.metrics import Access
+from dragoman.server.observing import Observing
 
 logger = logging.getLogger("dragoman.server")
 
@@ -80,9 +90,19 @@ class Settings(Interface):
     @property
     def log_prompts(self) -> bool: ...
     @property
+    def idempotency_hours(self) -> float: ...
+    @property
     def allow_private_urls(self) -> tuple[str, ...]: ...
     @property
     def fetch_through_proxies(self) -> bool: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def unpriced(self) -> str: ...
+    @property
+    def unpriced_rates(self) -> Rates | None: ...
+    @property
+    def metrics(self) -> Access: ...
     @property
     def enable_cors(self) -> bool: ...
     @property
@@ -98,6 +118,8 @@ class State(Interface):
     def channels(self) -> tuple[Channel, ...]: ...
     @property
     def keyring(self) -> KeyRing: ...
+    @property
+    def users(self) -> tuple[User, ...]: ...
 
 
 class Source(Interface):
@@ -108,6 +130,10 @@ class Source(Interface):
 
     def note_use(self, key_id: str, now: float) -> None:
         """A key was used at ``now`` (Unix time)."""
+        ...
+
+    def is_away(self) -> bool:
+        """Whether the database cannot be read, so that there may be keys that are not known."""
         ...
 
     async def watch(self, changed: Callable[[State], Awaitable[None] | None]) -> None:
@@ -122,18 +148,24 @@ async def run_server(
     port: int,
     protocols: Mapping[str, Protocol],
     profile_of: ProfileOf,
-    price_of: PriceOf = lambda channel, model: None,
+    prices: PriceBook | None = None,
     catalog: Mapping[str, Provider] | None = None,
     administration: Administration | None = None,
     recorder: Recorder | None = None,
+    accounting: Accounting | None = None,
+    bookkeeper: Bookkeeper | None = None,
+    idempotency: Idempotency | None = None,
+    metrics_token: Secret | None = None,
     keep_credential: Keep = keep_nothing,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain: answers under way are finished, new requests get
-    503. ``catalog`` are the providers that a client may name, ``administration`` what the admin API
-    manages; without it there is none. ``recorder`` keeps the request log; it is started and closed
-    here. ``keep_credential`` keeps a refresh token that was rotated. ``ready`` is called once the port
-    is open. Raises OSError if it cannot be opened."""
+    503. ``prices`` knows what requests cost, ``catalog`` are the providers that a client may name,
+    ``administration`` what the admin API manages; without it there is none. ``recorder`` keeps the
+    request log, ``bookkeeper`` the books of ``accounting``; both are started and closed here.
+    ``metrics_token`` opens ``/metrics`` beside admin keys.
+    ``keep_credential`` keeps a refresh token that was rotated. ``ready`` is called once the port is
+    open. Raises OSError if it cannot be opened."""
     raise_file_limit()
     transport = Transport()
     dispatcher = Dispatcher(clock=time.monotonic, random=random.random)
@@ -144,9 +176,15 @@ async def run_server(
         dispatcher=dispatcher,
         openings=Openings(transport, keep_credential),
     )
-    gateway = Gateway(pipeline, note_use=source.note_use, price_of=price_of, catalog=catalog)
-    if recorder is not None:
-        gateway.record = recorder.note
+    gateway = Gateway(
+        pipeline,
+        note_use=source.note_use,
+        away=source.is_away,
+        prices=prices,
+        catalog=catalog,
+        accounting=accounting,
+    )
+    observing = Observing(gateway, recorder=recorder, token=metrics_token)
     prober = Prober(
         gateway.fleet, protocols=protocols, openings=pipeline.openings, clock=dispatcher.clock
     )
@@ -159,34 +197,52 @@ async def run_server(
             state.settings.allow_private_urls,
             through_proxies=state.settings.fetch_through_proxies,
         )
+        observing.configure(state.settings.metrics)
         if recorder is not None:
             recorder.configure(state.settings.request_log_limit, state.settings.request_log_days)
+        if idempotency is not None:
+            idempotency.hours = state.settings.idempotency_hours
 
     configure(source.state)
     settings = source.state.settings
     admin = AdminMount(gateway, administration) if administration is not None else None
-    app = App(gateway, admin)
+    app = App(gateway, admin, idempotency)
     served = _with_cors(app, settings.cors_origins) if settings.enable_cors else app
     server = _listen(served, host, port)
-    if recorder is not None:
-        recorder.start()
-    watcher = spawn(source.watch(configure), "configuration-watch")
-    probing = spawn(prober.run(), "prober")
-    listing = spawn(gateway.model_lists.run(), "model-lists")
-    stopping = _on_signal(gateway, server)
+    if bookkeeper is not None:
+        await bookkeeper.open()
+        bookkeeper.start()
+    observing.start()
+    pricing = PriceLoading(gateway.prices)
+
+    async def changed(state: State) -> None:
+        configure(state)
+        pricing.begin(state.channels)
+        if bookkeeper is not None:
+            await bookkeeper.refresh()
+
+    tasks = [
+        spawn(source.watch(changed), "configuration-watch"),
+        spawn(prober.run(), "prober"),
+        spawn(gateway.model_lists.run(), "model-lists"),
+        _on_signal(gateway, server),
+    ]
+    if idempotency is not None:
+        tasks.append(spawn(idempotency.run(), "idempotency"))
     serving = spawn(server.serve(), "http-server")
     try:
         await _until_started(server, serving)
         # What was loaded to start with stays: the collector need not look at it again.
         gc.freeze()
         ready()
+        pricing.begin(source.state.channels)
         await serving
     finally:
-        for task in (watcher, probing, listing, stopping):
+        for task in (*tasks, *pricing.tasks):
             task.cancel()
-        await transport.close()
-        if recorder is not None:
-            await recorder.close()
+        for one in (transport, bookkeeper, idempotency, observing):
+            if one is not None:
+                await one.close()
 
 
 def _with_cors(app: App, origins: Sequence[str]) -> ASGIApp:
@@ -226,6 +282,13 @@ def _configure(gateway: Gateway, state: State) -> None:
         log_prompts=settings.log_prompts,
     )
     gateway.configure(state.channels, state.keyring, policy)
+    gateway.accounting.configure(
+        state.users,
+        state.keyring.keys,
+        limits=settings.limits,
+        unpriced=settings.unpriced,
+        unpriced_price=settings.unpriced_rates,
+    )
 
 
 def raise_file_limit() -> None:

@@ -1,4 +1,5 @@
-"""``/``, ``/health`` and ``/ready``: open to everyone, dependent on nothing upstream."""
+"""``/``, ``/health`` and ``/ready``: open to everyone, dependent on nothing upstream; and the way to
+``/metrics``, which has a door of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _HELLO_PATHS = frozenset({"/api/hello"})  # Claude Code asks for this before any
 
 
 async def answer(gateway: Gateway, scope: Scope, answer: AsgiAnswer) -> bool:
-    """Answer if the path is one of ours; False if it is not."""
+    """Answer if the path is one of ours; False if it is not. Raises Unauthorized and Forbidden."""
     if scope["method"] not in ("GET", "HEAD"):
         return False
     path = scope["path"]
@@ -29,6 +30,8 @@ async def answer(gateway: Gateway, scope: Scope, answer: AsgiAnswer) -> bool:
     elif path in _READY_PATHS:
         ready = not gateway.draining
         await _json(answer, 200 if ready else 503, {"status": "ready" if ready else "draining"})
+    elif path == "/metrics" and gateway.metrics is not None:
+        return await gateway.metrics.answer(scope, answer)
     elif path in _HELLO_PATHS:
         await _json(answer, 200, {"status": "ok"})
     else:

@@ -1,4 +1,4 @@
-"""The request log in the embedded database: records to search, with their transcripts sealed.
+"""The request log in the database: records to search, with their transcripts sealed.
 
 A record is written once and never changed; it leaves by pruning. What a record holds stands in
 ``document`` as JSON without its transcript; a transcript is sealed with the store's secret key and
@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from dragoman.governance.record import (
     Filter,
@@ -23,6 +22,7 @@ from dragoman.governance.record import (
     first_id,
     without_transcript,
 )
+from dragoman.store.conflicts import insert
 from dragoman.store.errors import StoreError
 from dragoman.store.sealing import SealedBox
 from dragoman.store.tables import requests
@@ -50,11 +50,11 @@ class InTransaction(Protocol):
     async def __call__(self, work: Callable[[Connection], Result]) -> Result: ...
 
 
-class SQLiteRequestLog:
+class SQLRequestLog:
     """Every method raises StoreError when the database cannot be used."""
 
     def __init__(self, read: InTransaction, write: InTransaction, box: SealedBox) -> None:
-        """Use ``SQLiteStore.request_log``: one connection serves both."""
+        """Use ``SQLStore.request_log``: one connection serves both."""
         self._read = read
         self._write = write
         self._box = box
@@ -65,7 +65,10 @@ class SQLiteRequestLog:
 
         def work(connection: Connection) -> None:
             if rows := [*self._rows(records)]:
-                connection.execute(insert(requests).on_conflict_do_nothing(["id"]), rows)
+                statement = insert(connection, requests).on_conflict_do_nothing(
+                    index_elements=["id"]
+                )
+                connection.execute(statement, rows)
 
         await self._write(work)
 
@@ -164,14 +167,14 @@ class SQLiteRequestLog:
             raise ValueError("its times are no numbers")
         sealed = None
         if record.transcript is not None:
-            sealed = self._box.seal(_pack(record.transcript), _place(record.id))
+            sealed = self._box.seal(_pack(record.transcript), place(record.id))
         return {
             "id": record.id,
             "started_at": record.started_at,
             "key_id": record.key_id,
             "key_name": record.key_name,
             "channel": record.channel,
-            "model": record.model[:_SEARCHED_LETTERS],
+            "model": _searched(record.model),
             "outcome": record.outcome,
             "status": record.status,
             "duration_ms": record.duration_ms,
@@ -184,13 +187,19 @@ class SQLiteRequestLog:
             record = _decode(document)
             if sealed is None:
                 return record
-            transcript = _open_transcript(self._box.open(sealed, _place(request_id)))
+            transcript = _open_transcript(self._box.open(sealed, place(request_id)))
         except msgspec.MsgspecError as error:
             raise StoreError(f"The record of {request_id} is damaged: {error}.") from None
         return msgspec.structs.replace(record, transcript=transcript)
 
 
-def _place(request_id: str) -> str:
+def _searched(name: str) -> str:
+    """A name as its column holds it; PostgreSQL's text knows no NUL."""
+    return name.replace("\0", "\ufffd")[:_SEARCHED_LETTERS]
+
+
+def place(request_id: str) -> str:
+    """What a sealed transcript is bound to."""
     return f"requests/{request_id}"
 
 
@@ -201,7 +210,7 @@ def _named(wanted: Filter) -> Iterable[ColumnElement[bool]]:
     if wanted.key is not None:
         yield requests.c.key_name == wanted.key
     if wanted.model is not None:
-        yield requests.c.model == wanted.model[:_SEARCHED_LETTERS]
+        yield requests.c.model == _searched(wanted.model)
     if wanted.outcome is not None:
         yield requests.c.outcome == wanted.outcome
 

@@ -8,10 +8,12 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, Table
 
 from dragoman.governance.keys import VirtualKey
+from dragoman.governance.users import Budget, Limits, Trial, User
 from dragoman.store.sealing import SealedBox
 from dragoman.store.store import AuditEntry, StoredChannel
 
-_MAX_ID = 2**63 - 1
+_MAX_ID = 2**31 - 1
+"""The highest id there can be: PostgreSQL's integers end there."""
 
 
 def named(table: Table, name_or_id: str) -> ColumnElement[bool]:
@@ -33,6 +35,10 @@ def key_from_row(row: Row[Any]) -> VirtualKey:
         strict=row.strict,
         admin=row.admin,
         enabled=row.enabled,
+        user_id=row.user_id,
+        limits=msgspec.convert(row.limits, Limits),
+        budget=msgspec.convert(row.budget, Budget),
+        metadata=row.metadata,
         created_at=row.created_at,
         last_used_at=row.last_used_at,
         expires_at=row.expires_at,
@@ -43,11 +49,42 @@ def key_from_row(row: Row[Any]) -> VirtualKey:
 def key_values(key: VirtualKey) -> dict[str, Any]:
     """Everything of a key but its id, which the table gives."""
     values = msgspec.structs.asdict(key)
-    for name in ("id", "user_id", "limits", "budget", "metadata"):
-        del values[name]
+    del values["id"]
     return values | {
         "allowed_channels": list(key.allowed_channels),
         "allowed_models": list(key.allowed_models),
+        "limits": msgspec.to_builtins(key.limits),
+        "budget": msgspec.to_builtins(key.budget),
+        "metadata": dict(key.metadata),
+    }
+
+
+def user_from_row(row: Row[Any]) -> User:
+    """A row of ``users``."""
+    return User(
+        id=row.id,
+        name=row.name,
+        email=row.email,
+        enabled=row.enabled,
+        prepaid=row.prepaid,
+        limits=msgspec.convert(row.limits, Limits),
+        budget=msgspec.convert(row.budget, Budget),
+        trial=None if row.trial is None else msgspec.convert(row.trial, Trial),
+        metadata=row.metadata,
+        created_at=row.created_at,
+    )
+
+
+def user_values(user: User) -> dict[str, Any]:
+    """Everything of a user but the id, which the table gives."""
+    values = msgspec.structs.asdict(user)
+    del values["id"]
+    return values | {
+        "folded_name": user.name.casefold(),
+        "limits": msgspec.to_builtins(user.limits),
+        "budget": msgspec.to_builtins(user.budget),
+        "trial": None if user.trial is None else msgspec.to_builtins(user.trial),
+        "metadata": dict(user.metadata),
     }
 
 
@@ -55,14 +92,16 @@ def channel_from_row(row: Row[Any], box: SealedBox) -> StoredChannel:
     """A row of ``channels``, unsealed. Raises SecretKeyError."""
     secrets = {}
     if row.sealed is not None:
-        secrets = msgspec.json.decode(box.open(row.sealed, _place(row.id)), type=dict[str, Any])
+        secrets = msgspec.json.decode(
+            box.open(row.sealed, channel_place(row.id)), type=dict[str, Any]
+        )
     return StoredChannel(id=row.id, name=row.name, document=row.document, secrets=secrets)
 
 
 def channel_values(channel: StoredChannel, box: SealedBox) -> dict[str, Any]:
     """Name, document and sealed secrets of a channel whose id is known."""
     sealed = (
-        box.seal(msgspec.json.encode(channel.secrets), _place(channel.id))
+        box.seal(msgspec.json.encode(channel.secrets), channel_place(channel.id))
         if channel.secrets
         else None
     )
@@ -90,5 +129,6 @@ def audit_values(entry: AuditEntry) -> dict[str, Any]:
     return {"at": entry.at, "changes": dict(entry.changes), **cut}
 
 
-def _place(channel_id: int) -> str:
+def channel_place(channel_id: int) -> str:
+    """What a channel's sealed secrets are bound to."""
     return f"channels/{channel_id}"

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from dragoman.governance.users import User
 from dragoman.store.errors import SchemaTooNew, StoreError
-from dragoman.store.tables import metadata
+from dragoman.store.rows import user_values
+from dragoman.store.tables import metadata, users
 
-NEWEST = "0003"
+NEWEST = "0006"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -33,6 +35,8 @@ def current_revision(connection: Connection) -> str | None:
 def create(connection: Connection) -> None:
     """Make every table of the newest schema and stamp it."""
     metadata.create_all(connection)
+    for name in ("default", "anonymous"):  # they become 1 and 2, as governance.users has them
+        connection.execute(users.insert().values(**user_values(User(id=0, name=name))))
     connection.execute(
         text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
     )
@@ -64,8 +68,29 @@ def keep_copy(path: Path, copy: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
+def keep_tables(connection: Connection, revision: str) -> str:
+    """Copy every table of a PostgreSQL database into a schema of its own, which replaces one of the
+    same name; its name."""
+    kept = f"dragoman_before_{revision}"
+    connection.execute(text(f'DROP SCHEMA IF EXISTS "{kept}" CASCADE'))
+    connection.execute(text(f'CREATE SCHEMA "{kept}"'))
+    for table in inspect(connection).get_table_names():
+        connection.execute(text(f'CREATE TABLE "{kept}"."{table}" AS TABLE "{table}"'))
+    return kept
+
+
 def upgrade(connection: Connection) -> None:
     """Run the migrations that are missing. Raises SchemaTooNew for a database from the future."""
+    _run(connection, "upgrade", "head")
+
+
+def downgrade(connection: Connection, revision: str) -> None:
+    """Undo the migrations after ``revision``. Raises SchemaTooNew for a database from the future, or
+    for a revision that is none."""
+    _run(connection, "downgrade", revision)
+
+
+def _run(connection: Connection, way: str, revision: str) -> None:
     from alembic import command  # noqa: PLC0415 - slow to import, and rarely needed
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -74,7 +99,7 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        getattr(command, way)(config, revision)
     except CommandError as error:
         if "locate revision" not in str(error):
             raise

@@ -23,6 +23,10 @@ from dragoman.store.errors import SecretKeyError
 
 ENVIRONMENT_VARIABLE = "DRAGOMAN_SECRET_KEY"
 FILE_NAME = "secret.key"
+NEW_FILE_NAME = "secret.key.new"
+"""The key that a rotation brings into use; it stays if the rotation is cut off."""
+KEY_CHECK = "secret_key_check"
+"""The name under which a database keeps ``check_value``."""
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = b"\x01"
@@ -36,6 +40,11 @@ _SALT = b"dragoman secret key, format 1"
 def derive(secret_key: bytes, label: str) -> bytes:
     """A key of its own for each purpose; one cannot be had from another."""
     return hmac.digest(secret_key, label.encode(), "sha256")
+
+
+def check_value(secret_key: bytes) -> bytes:
+    """What tells a database's secret key from others, and nothing about it."""
+    return derive(secret_key, "check")
 
 
 class SealedBox:
@@ -72,7 +81,7 @@ def load_secret_key(from_environment: str | None, data_dir: Path, *, may_create:
     SecretKeyError.
     """
     if from_environment:
-        return _from_text(from_environment)
+        return secret_key_of(from_environment)
     path = data_dir / FILE_NAME
     if not path.exists():
         if not may_create:
@@ -81,16 +90,50 @@ def load_secret_key(from_environment: str | None, data_dir: Path, *, may_create:
                 f"or set {ENVIRONMENT_VARIABLE} as it was when the database was made."
             )
         _create(path)
+    return _read(path)
+
+
+def make_secret_key() -> bytes:
+    """A new one."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def stage_secret_key(data_dir: Path, key: bytes) -> None:
+    """Write a key beside the one in use, for a database that is about to be given it. Raises
+    SecretKeyError."""
+    path = data_dir / NEW_FILE_NAME
     try:
-        key = base64.b64decode(path.read_bytes(), validate=False)
-    except (OSError, binascii.Error) as error:
-        raise SecretKeyError(f"{path} cannot be read: {error}.") from None
-    if len(key) != _KEY_BYTES:
-        raise SecretKeyError(f"{path} does not hold a secret key ({_KEY_BYTES} bytes in base64).")
-    return key
+        os.replace(_write_aside(path, key), path)
+        _sync_folder(data_dir)
+    except OSError as error:
+        raise SecretKeyError(
+            f"{path} cannot be written: {error.strerror}. Nothing was changed."
+        ) from None
 
 
-def _from_text(text: str) -> bytes:
+def staged_secret_key(data_dir: Path) -> bytes | None:
+    """The key of a rotation that is under way or was cut off; None if there is none."""
+    path = data_dir / NEW_FILE_NAME
+    return _read(path) if path.exists() else None
+
+
+def adopt_staged_key(data_dir: Path) -> None:
+    """Put the staged key in the place of the other, for a database that has it now. Raises
+    SecretKeyError."""
+    path = data_dir / FILE_NAME
+    try:
+        os.replace(data_dir / NEW_FILE_NAME, path)
+        _sync_folder(data_dir)
+    except OSError as error:
+        raise SecretKeyError(
+            f"{path} cannot be replaced: {error.strerror}. Rename {NEW_FILE_NAME} to {FILE_NAME}: "
+            "the database has the new key."
+        ) from None
+
+
+def secret_key_of(text: str) -> bytes:
+    """The secret key that a variable's text means: 32 bytes in base64, or a passphrase. Raises
+    SecretKeyError."""
     with contextlib.suppress(binascii.Error, ValueError):
         key = base64.b64decode(text.strip(), validate=True)
         if len(key) == _KEY_BYTES:
@@ -106,12 +149,7 @@ def _from_text(text: str) -> bytes:
 def _create(path: Path) -> None:
     """Write a new key so that of two processes starting at once both end up with the same whole
     file: write aside, then link, which fails if the other was first."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.b64encode(secrets.token_bytes(_KEY_BYTES)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    aside = _write_aside(path, make_secret_key())
     try:
         os.link(aside, path)
     except FileExistsError:
@@ -120,3 +158,35 @@ def _create(path: Path) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _write_aside(path: Path, key: bytes) -> Path:
+    """A file beside ``path`` that holds the key, safe on the disk and for its owner's eyes only."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(base64.b64encode(key) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return aside
+
+
+def _read(path: Path) -> bytes:
+    try:
+        key = base64.b64decode(path.read_bytes(), validate=False)
+    except (OSError, binascii.Error) as error:
+        raise SecretKeyError(f"{path} cannot be read: {error}.") from None
+    if len(key) != _KEY_BYTES:
+        raise SecretKeyError(f"{path} does not hold a secret key ({_KEY_BYTES} bytes in base64).")
+    return key
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a rename survive a power failure."""
+    if os.name == "nt":  # where a folder cannot be opened, and renames are journalled
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What every home of the tables offers; SQLite is the embedded one."""
+"""What every home of the tables offers: SQLite, which is embedded, and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from dragoman.governance.keys import VirtualKey
+from dragoman.governance.ledger import Entry
+from dragoman.governance.users import User
 
 Result = TypeVar("Result")
 
@@ -73,6 +75,33 @@ class Transaction(Protocol):
         """End a live key for good. Raises NoSuchRow."""
         ...
 
+    def users(self) -> list[User]:
+        """Every user, oldest first."""
+        ...
+
+    def add_user(self, user: User) -> User:
+        """Keep a new user and return it with its id, never one used before. Raises NameTaken if another
+        has the name, in whatever case."""
+        ...
+
+    def change_user(self, user: User) -> None:
+        """Replace the user of the same id. Raises NoSuchRow or NameTaken. There is no removing: the
+        ledger names users for good."""
+        ...
+
+    def book(self, entry: Entry) -> bool:
+        """Add an entry to the ledger; False, and nothing is moved, if its id is there already. Raises
+        EntryRefused."""
+        ...
+
+    def booked(self, entry_id: str) -> Entry | None:
+        """The ledger's entry of that id, if there is one."""
+        ...
+
+    def balance(self, account: str) -> int:
+        """What an account of the ledger holds, in nano-USD."""
+        ...
+
     def channels(self) -> list[StoredChannel]:
         """Every channel, oldest first."""
         ...
@@ -107,14 +136,23 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """The gateway's memory. Every method raises StoreError when the database cannot be used."""
+    """The gateway's memory. Every method raises StoreError when the database cannot be used,
+    DatabaseAway if that may pass."""
 
     async def write(self, work: Callable[[Transaction], Result]) -> Result:
         """Do ``work``, on the store's own thread, as one step: all of it or nothing."""
         ...
 
+    async def pepper(self) -> bytes:
+        """What the digests of virtual keys are made with."""
+        ...
+
     async def keys(self) -> list[VirtualKey]:
         """As Transaction.keys."""
+        ...
+
+    async def users(self) -> list[User]:
+        """As Transaction.users."""
         ...
 
     async def touch_keys(self, used: Mapping[str, float]) -> None:
@@ -135,6 +173,11 @@ class Store(Protocol):
 
     async def version(self) -> int:
         """A number that differs after another process has changed something."""
+        ...
+
+    async def claim(self) -> None:
+        """Be the one process that serves this database, until it is closed or this process ends.
+        Raises StoreError if another one is."""
         ...
 
     async def close(self) -> None:

@@ -1,5 +1,4 @@
-"""The statements of one step, on an open connection. Written for SQLite, whose ``ON CONFLICT`` and
-``RETURNING`` PostgreSQL shares."""
+"""The statements of one step, on an open connection, in the SQL that SQLite and PostgreSQL share."""
 
 from __future__ import annotations
 
@@ -8,10 +7,12 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table, select
-from sqlalchemy.dialects.sqlite import insert
 
 from dragoman.governance.keys import VirtualKey
-from dragoman.store import rows, tables
+from dragoman.governance.ledger import Entry
+from dragoman.governance.users import User
+from dragoman.store import ledger_booking, ledger_reading, rows, tables
+from dragoman.store.conflicts import insert
 from dragoman.store.errors import NameTaken, NoSuchRow, StoreError
 from dragoman.store.sealing import SealedBox
 from dragoman.store.store import AuditEntry, Batch, StoredChannel
@@ -68,6 +69,30 @@ class SQLTransaction:
             raise NoSuchRow(f"No live key has the name or id {name_or_id!r}.")
         return rows.key_from_row(row)
 
+    def users(self) -> list[User]:
+        """As Transaction.users."""
+        found = self._connection.execute(select(tables.users).order_by(tables.users.c.id))
+        return [rows.user_from_row(row) for row in found]
+
+    def add_user(self, user: User) -> User:
+        """As Transaction.add_user."""
+        self._refuse_same_user(user.name)
+        table = tables.users
+        row = self._connection.execute(
+            table.insert().values(**rows.user_values(user)).returning(*table.c)
+        ).one()
+        return rows.user_from_row(row)
+
+    def change_user(self, user: User) -> None:
+        """As Transaction.change_user."""
+        self._refuse_same_user(user.name, but=user.id)
+        table = tables.users
+        changed = self._connection.execute(
+            table.update().where(table.c.id == user.id).values(**rows.user_values(user))
+        )
+        if changed.rowcount == 0:
+            raise NoSuchRow(f"No user has the id {user.id}.")
+
     def touch_keys(self, used: Mapping[str, float]) -> None:
         """As Store.touch_keys."""
         table = tables.keys
@@ -75,6 +100,18 @@ class SQLTransaction:
             self._connection.execute(
                 table.update().where(table.c.id == int(key_id)).values(last_used_at=moment)
             )
+
+    def book(self, entry: Entry) -> bool:
+        """As Transaction.book."""
+        return ledger_booking.book(self._connection, (entry,)) == 1
+
+    def booked(self, entry_id: str) -> Entry | None:
+        """As Transaction.booked."""
+        return ledger_reading.exactly(self._connection, entry_id)
+
+    def balance(self, account: str) -> int:
+        """As Transaction.balance."""
+        return ledger_booking.balance(self._connection, account)
 
     def channels(self) -> list[StoredChannel]:
         """As Transaction.channels. Raises SecretKeyError if a sealed value cannot be read."""
@@ -134,7 +171,7 @@ class SQLTransaction:
                 self._connection.execute(table.delete().where(table.c.name == name))
             else:
                 self._connection.execute(
-                    insert(table)
+                    insert(self._connection, table)
                     .values(name=name, value=value)
                     .on_conflict_do_update(index_elements=["name"], set_={"value": value})
                 )
@@ -162,6 +199,14 @@ class SQLTransaction:
         if before is not None:
             wanted = wanted.where(table.c.id < before)
         return [rows.audit_from_row(row) for row in self._connection.execute(wanted)]
+
+    def _refuse_same_user(self, name: str, but: int | None = None) -> None:
+        table = tables.users
+        same = select(table.c.id).where(
+            table.c.folded_name == name.casefold(), table.c.id.is_distinct_from(but)
+        )
+        if self._connection.execute(same).first():
+            raise NameTaken(f"The name {name!r} is taken already.")
 
     def _refuse_taken(self, table: Table, name: str, but: int | None = None) -> None:
         taken = select(table.c.id).where(table.c.name == name, table.c.id.is_distinct_from(but))

@@ -30,7 +30,6 @@ PROTOCOL = Protocol(
     title="Gradio",
     client_side=False,
     bytes_only=lambda profile: ("image", "audio", "video", "document"),
-    reports_usage=False,
     endpoint=endpoint,
     headers={},
     parse_request=refuse,

@@ -33,11 +33,14 @@ from dragoman.server.admin.problems import Problem, problem_of, unexpected
 from dragoman.server.admin.routes import (
     channels,
     keys,
+    ledger,
     pages,
+    prices,
     records,
     session,
     settings,
     status,
+    users,
 )
 from dragoman.server.admin.routes.desk import Desk
 from dragoman.server.gateway import Gateway
@@ -48,6 +51,9 @@ ROUTERS: Sequence[APIRouter] = (
     session.router,
     channels.router,
     keys.router,
+    users.router,
+    ledger.router,
+    prices.router,
     settings.router,
     records.router,
     status.router,

@@ -8,13 +8,16 @@ call returns.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
 import msgspec
 
 from dragoman.governance.record import Filter as Filter  # noqa: PLC0414 - part of this interface
 from dragoman.governance.record import RequestRecord
+
+if TYPE_CHECKING:
+    from dragoman.server.admin.accounts import Accounts
 
 Document = dict[str, Any]
 
@@ -58,6 +61,11 @@ class Storage(Exception):
 class Administration(Interface):
     """Every method may raise Storage."""
 
+    @property
+    def accounts(self) -> Accounts:
+        """Users and the books."""
+        ...
+
     async def channels(self) -> list[Document]:
         """Every channel in force: its fields, and ``source`` (``database``, ``file``, ``environment``
         or, of the demonstration, ``demo``), ``editable``, ``has_api_key``. ``protocols`` is what it
@@ -88,8 +96,9 @@ class Administration(Interface):
 
     async def keys(self) -> list[Document]:
         """Every virtual key: ``id``, ``name``, ``hint``, ``enabled``, ``admin``, ``allowed_channels``,
-        ``allowed_models``, ``strict``, ``created_at``, ``last_used_at``, ``expires_at``,
-        ``revoked_at`` (ISO 8601 or null), ``source``, ``editable``."""
+        ``allowed_models``, ``strict``, ``user`` (its name), ``limits``, ``budget``, ``metadata``,
+        ``created_at``, ``last_used_at``, ``expires_at``, ``revoked_at`` (ISO 8601 or null), ``source``,
+        ``editable``."""
         ...
 
     async def add_key(self, fields: Mapping[str, Any], actor: Actor) -> tuple[str, Document]:
@@ -99,7 +108,8 @@ class Administration(Interface):
 
     async def change_key(self, key_id: str, changes: Mapping[str, Any], actor: Actor) -> Document:
         """Change ``name``, ``enabled``, ``allowed_channels``, ``allowed_models``, ``strict``,
-        ``admin`` or ``expires_at``. Raises as change_channel."""
+        ``admin``, ``expires_at``, ``user``, ``limits``, ``budget`` or ``metadata``. Raises as
+        change_channel."""
         ...
 
     async def revoke_key(self, key_id: str, actor: Actor) -> None:

@@ -18,7 +18,8 @@ Send an admin key as `Authorization: Bearer …` or `x-api-key: …`. A browser 
 (`POST /admin/api/session`): it gets a cookie, and sends `{CSRF_HEADER}` with every change.
 
 Secrets go in and never come out: `***` stands for one that is set, and means "as it is" when it is \
-sent back. Times are ISO 8601, durations seconds unless the name says otherwise.
+sent back. Times are ISO 8601, durations seconds unless the name says otherwise. Money is exact: \
+`…_nano_usd` counts billionths of a US dollar, `…_usd` says the same as decimal text.
 
 What goes wrong is told as problem details (RFC 9457, `{MEDIA_TYPE}`); `problems` names every field \
 at fault."""
@@ -27,6 +28,9 @@ _TAGS = {
     "session": "Signing in at the console.",
     "channels": "The configured ways to providers.",
     "keys": "The keys that the gateway issues.",
+    "users": "Who owns keys and credit.",
+    "ledger": "The books: every booking, and what was used.",
+    "prices": "What models cost, and who says so.",
     "settings": "The gateway's settings.",
     "audit": "Who changed what.",
     "requests": "What became of requests.",

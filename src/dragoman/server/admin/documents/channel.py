@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
 from dragoman.server.admin.documents.common import Given, Masked, Names, Shown, change_of
+from dragoman.server.admin.documents.prices import Rates, Tier
 
 _ID = 2**53
 _COUNT = 1_000_000
 _SECONDS = 86_400
 
 
-class Price(Given):
-    """What a model costs, in USD per million tokens."""
+class Price(Rates, total=False):
+    """What a model costs, in USD per million tokens. What is left out costs as much as plain input or
+    output."""
 
-    input: float = Field(0.0, ge=0, le=1_000_000, description="For tokens that the model reads.")
-    output: float = Field(0.0, ge=0, le=1_000_000, description="For tokens that the model writes.")
+    tiers: Annotated[
+        list[Tier],
+        Field(
+            description="Other prices for long prompts, by ascending `above`.",
+            json_schema_extra={"default": []},
+        ),
+    ]
 
 
 class OAuth(Given):
@@ -158,7 +165,11 @@ class ChannelNew(Given):
     quirks: dict[str, Any] = Field(
         {}, description="Ways in which this upstream differs from the protocol it speaks."
     )
-    prices: dict[str, Price] = Field({}, description="The operator's own prices, by model.")
+    prices: dict[str, Price] = Field(
+        {},
+        description="The operator's own prices, by model; `*` is every other model.",
+        examples=[{"gpt-5": {"input": 1.25, "output": 10, "cache_read": 0.125}}],
+    )
     oauth: OAuth | None = Field(
         None, description="The credentials are refresh tokens, to be exchanged as this says."
     )

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from dragoman.server.admin.documents.common import Given, Names, Shown, change_of
+from dragoman.server.admin.documents.money import (
+    BUDGET,
+    LIMITS,
+    METADATA,
+    BudgetGiven,
+    BudgetShown,
+    LimitsGiven,
+    LimitsShown,
+    empty,
+)
 
 
 class _KeyFields(Given):
@@ -30,6 +42,10 @@ class _KeyFields(Given):
         "null: never.",
         examples=["2027-01-31T00:00:00Z"],
     )
+    user: str = Field("default", max_length=200, description="The name of the user it belongs to.")
+    limits: LimitsGiven = LIMITS
+    budget: BudgetGiven = BUDGET
+    metadata: dict[str, Any] = METADATA
 
 
 class KeyNew(_KeyFields):
@@ -60,6 +76,10 @@ class Key(Shown):
     allowed_channels: list[str] = Field([], description="Names or ids; none listed means all.")
     allowed_models: list[str] = Field([], description="None listed means all.")
     strict: bool = Field(False, description="Whether nothing may be lost in translation.")
+    user: str = Field("default", description="The name of the user it belongs to.")
+    limits: LimitsShown = empty("Its own limits, beside its user's.")
+    budget: BudgetShown = empty("Its own budget, beside its user's.")
+    metadata: dict[str, Any] = Field({}, description="The operator's own.")
     created_at: str | None = Field(None, description="ISO 8601; null if not known.")
     last_used_at: str | None = Field(None, description="ISO 8601; null if it never was.")
     expires_at: str | None = Field(None, description="ISO 8601; null for never.")

@@ -142,6 +142,7 @@ class Request(Shown):
     channel_id: int | None = Field(None, description="The number of the channel that answered.")
     channel: str | None = Field(None, description="Its name at that time.")
     response_model: str = Field("", description="The model that answered.")
+    finish: str = Field("", description="Why the answer ended: `stop`, `length`, `tool_calls` …")
     queued_ms: float = Field(0.0, description="Waiting for a free place.")
     first_content_ms: float | None = Field(None, description="Until content left for the client.")
     duration_ms: float = Field(0.0, description="From the first byte to the last.")

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dragoman.server.admin.documents.common import Described, Given, Shown, change_of
+from dragoman.server.admin.documents.money import LimitsGiven, empty
+from dragoman.server.admin.documents.prices import Usd
 
 Strategy = Literal["round_robin", "least_busy", "lowest_latency", "lowest_price"]
 
@@ -84,6 +86,13 @@ class SettingValues(Given):
     log_prompts: bool = Field(
         False, description="Whether prompts and answers are remembered with them."
     )
+    idempotency_hours: float = Field(
+        24.0,
+        ge=0,
+        le=8_760,
+        description="Hours for which the answers to requests with an `Idempotency-Key` are kept, to be "
+        "sent again; 0 ignores that header.",
+    )
     allow_private_urls: list[str] = Field(
         [],
         description="Hosts, addresses and networks that clients may have files fetched from though they "
@@ -94,6 +103,23 @@ class SettingValues(Given):
         False,
         description="Whether addresses that clients name are fetched through a channel's proxy, which "
         "hides what a name stands for.",
+    )
+    limits: LimitsGiven = empty("Limits of all users together.")
+    metrics: Literal["admin", "open", "off"] = Field(
+        "admin",
+        description="Who may read `/metrics`: whoever has an admin key or the token of "
+        "`DRAGOMAN_METRICS_TOKEN` (`admin`), everyone (`open`), or nobody (`off`).",
+    )
+    unpriced: Literal["auto", "allow", "block", "estimate"] = Field(
+        "auto",
+        description="What becomes of a request whose price nobody knows: it is served and counted "
+        "(`allow`), refused (`block`), billed by `unpriced_price` (`estimate`), or served unless an "
+        "account, a budget or a trial in dollars would have to pay (`auto`).",
+    )
+    unpriced_price: dict[Literal["input", "output"], Usd] = Field(
+        {},
+        description="`input` and `output`, in USD per million tokens, for `estimate`.",
+        examples=[{"input": 5, "output": 25}],
     )
 
 

@@ -46,6 +46,7 @@ AtDesk = Annotated[Desk, Depends(_desk)]
 Who = Annotated[Caller, Depends(_caller)]
 By = Annotated[Actor, Depends(_actor)]
 ChannelId = Annotated[int, Path(ge=1, le=MAX_ID, description="The channel's number.")]
+UserId = Annotated[int, Path(ge=1, le=MAX_ID, description="The user's number.")]
 KeyId = Annotated[str, Path(max_length=200, description="The key's id.")]
 RequestId = Annotated[str, Path(max_length=100, description="The request's id.")]
 

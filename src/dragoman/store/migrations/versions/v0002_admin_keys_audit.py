@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from dragoman.store.append_only import triggers, without_function
+
 revision = "0002"
 down_revision = "0001"
 
@@ -27,14 +29,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
         sqlite_autoincrement=True,
     )
-    for verb in ("update", "delete"):
-        op.execute(
-            f"CREATE TRIGGER audit_no_{verb} BEFORE {verb.upper()} ON audit "
-            "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
-        )
+    for statement in triggers(op.get_bind().dialect.name, "audit"):
+        op.execute(statement)
 
 
 def downgrade() -> None:
     """Remove them."""
     op.drop_table("audit")
+    for statement in without_function(op.get_bind().dialect.name):
+        op.execute(statement)
     op.drop_column("keys", "admin")

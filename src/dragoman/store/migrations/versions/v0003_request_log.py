@@ -13,8 +13,14 @@ def upgrade() -> None:
     """Make its table and what its filters search by."""
     op.create_table(
         "requests",
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("id", sa.String(64), nullable=False),
+        sa.Column(
+            "number", sa.Integer().with_variant(sa.BigInteger(), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "id",
+            sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("started_at", sa.Float(), nullable=False),
         sa.Column("key_id", sa.String(200), nullable=False),
         sa.Column("key_name", sa.String(200), nullable=False),

@@ -1,0 +1,227 @@
+"""Between journal and tables: nothing lost, nothing booked twice, a database that is away waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from dragoman.engine.accounting import Accounting
+from dragoman.engine.bookkeeper import Bookkeeper
+from dragoman.governance.ledger import (
+    Entry,
+    Hold,
+    Line,
+    Released,
+    Settled,
+    credit_of,
+    transfer,
+)
+from dragoman.governance.users import Limits, User
+from tests.support.books import DictLedger, ListJournal
+
+
+def settled(name: str, nano: int) -> Settled:
+    legs = transfer(credit_of(5), "usage", nano)
+    entry = Entry(id=name, kind="usage", at=1.0, user_id=5, cost=nano, legs=legs)
+    return Settled(name, (entry,))
+
+
+class Office:
+    """A bookkeeper over a journal and a ledger in memory."""
+
+    def __init__(self, *lines: Line, ledger: DictLedger | None = None) -> None:
+        self.journal = ListJournal(lines)
+        self.ledger = ledger or DictLedger()
+        self.accounting = Accounting(clock=lambda: 1.0, wall=lambda: 1_000.0, journal=self.journal)
+        self.accounting.configure([User(id=5, name="ann", prepaid=True)], [])
+        self.keeper = Bookkeeper(self.journal, self.ledger, self.accounting, wall=lambda: 1_000.0)
+
+    def spend(self, name: str, nano: int) -> None:
+        """What accounting does at a settlement."""
+        line = settled(name, nano)
+        self.journal.append(line)
+        self.accounting.parties.users[5].account.balance -= nano
+        undrained = self.accounting.parties.undrained
+        undrained[credit_of(5)] = undrained.get(credit_of(5), 0) - nano
+
+    @property
+    def balance(self) -> int:
+        return self.accounting.parties.users[5].account.balance
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(work())  # type: ignore[arg-type]
+
+
+def test_an_earlier_process_lines_are_booked_once_before_the_accounts_are_read() -> None:
+    ledger = DictLedger()
+    ledger.balances = {credit_of(5): 100}
+    office = Office(Hold("a", 1.0, 5, "k", credit_of(5), 9), settled("a", 7), ledger=ledger)
+
+    async def work() -> None:
+        await office.keeper.open()
+        assert office.balance == 93
+        assert office.journal.behind == 0
+        await office.keeper.open()
+        assert office.balance == 93
+
+    run(work)
+
+
+def test_holds_that_a_crash_left_open_are_released_and_flagged() -> None:
+    held = Hold("a", 1.0, 5, "k", credit_of(5), 9)
+    office = Office(held, Hold("b", 1.0, 5, "k", "", 0), Released("b"))
+
+    async def work() -> None:
+        await office.keeper.open()
+        (flag,) = office.ledger.entries.values()
+        assert (flag.kind, flag.id, flag.legs) == ("orphan", "a#orphan", ())
+        assert "held 9" in flag.reason
+        again = Office(*office.journal.lines, ledger=office.ledger)
+        assert again.journal.orphans == []
+
+    run(work)
+
+
+def test_what_is_journaled_reaches_the_tables_by_itself() -> None:
+    office = Office()
+    office.ledger.balances = {credit_of(5): 100}
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.keeper.start()
+        office.spend("x", 30)
+        await until(lambda: office.journal.behind == 0)
+        assert office.ledger.balances[credit_of(5)] == 70
+        await office.keeper.refresh()
+        assert office.balance == 70
+        await office.keeper.close()
+        assert office.journal.closed
+
+    run(work)
+
+
+def test_a_top_up_by_somebody_else_counts_once_and_beside_what_is_not_drained() -> None:
+    office = Office()
+    office.ledger.balances = {credit_of(5): 100}
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.spend("x", 30)
+        office.ledger.balances[credit_of(5)] += 1_000
+        await office.keeper.refresh()
+        assert office.balance == 1_070
+        await office.keeper.close()
+        await office.keeper.refresh()
+        assert office.balance == 1_070
+
+    run(work)
+
+
+def test_a_database_that_is_away_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office()
+    office.ledger.balances = {credit_of(5): 100}
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.ledger.away = True
+        office.keeper.start()
+        office.spend("x", 30)
+        await until(lambda: office.keeper.state.away_seconds > 0)
+        await office.keeper.refresh()
+        assert office.balance == 70
+        office.spend("y", 10)
+        office.ledger.away = False
+        await until(lambda: office.journal.behind == 0)
+        assert office.ledger.balances[credit_of(5)] == 60
+        assert office.keeper.state.away_seconds == 0
+        await office.keeper.close()
+
+    run(work)
+    assert sum("cannot be used" in record.message for record in caplog.records) == 1
+
+
+def test_a_database_that_is_away_at_the_start_leaves_the_accounts_unknown_until_it_is_back() -> (
+    None
+):
+    office = Office(settled("old", 7))
+    office.ledger.balances = {credit_of(5): 100}
+    office.ledger.away = True
+
+    async def work() -> None:
+        await office.keeper.open()
+        assert not office.accounting.balances_known
+        office.keeper.start()
+        office.spend("new", 20)
+        office.ledger.away = False
+        await until(lambda: office.accounting.balances_known)
+        assert office.balance == 73
+        await office.keeper.close()
+        assert office.ledger.balances[credit_of(5)] == 73
+
+    run(work)
+
+
+def test_what_does_not_add_up_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office()
+
+    async def check() -> list[str]:
+        return ["account credit:5 is 3 nano-USD off"]
+
+    async def work() -> None:
+        keeper = Bookkeeper(
+            office.journal,
+            office.ledger,
+            office.accounting,
+            wall=lambda: 1_000.0,
+            check=check,
+            check_seconds=0.01,
+        )
+        await keeper.open()
+        keeper.start()
+        await until(lambda: keeper.state.discrepancies == 1)
+        await keeper.close()
+
+    run(work)
+    assert "credit:5 is 3 nano-USD off" in caplog.text
+
+
+def test_rate_limits_outlive_the_process() -> None:
+    class Memory:
+        saved: dict[str, dict[str, int]] = {}  # noqa: RUF012 - shared on purpose
+
+        def load(self) -> dict[str, dict[str, int]]:
+            return self.saved
+
+        def save(self, used: dict[str, dict[str, int]]) -> None:
+            Memory.saved = used
+
+    async def life(first: bool) -> None:
+        office = Office()
+        user = User(id=5, name="ann", limits=Limits(requests_per_day=1))
+        office.accounting.configure([user], [])
+        keeper = Bookkeeper(
+            office.journal,
+            office.ledger,
+            office.accounting,
+            wall=lambda: 1_000.0,
+            limits=Memory(),
+        )
+        await keeper.open()
+        meter = office.accounting.parties.users[5].meter
+        assert (meter.refusal(0, office.accounting.now()) is None) is first
+        if first:
+            meter.enter(0, office.accounting.now())
+        await keeper.close()
+
+    asyncio.run(life(first=True))
+    asyncio.run(life(first=False))
