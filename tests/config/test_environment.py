@@ -11,6 +11,7 @@ from dragoman.config import environment
 from dragoman.config.environment import Environment, points_to_itself, read, with_dotenv
 from dragoman.config.problems import Refusal
 from dragoman.config.schema import SETTINGS, ChannelEntry, Settings
+from dragoman.governance.users import Limits
 from tests.config.support import CANARY, CATALOG
 
 OWN_KEY = "my-own-key-4711"
@@ -54,7 +55,9 @@ def test_every_setting_has_a_variable() -> None:
         "model_list_seconds": "60",
     }
     texts |= {"allow_private_urls": "nas.local:8080, 10.0.0.0/8"}
+    texts |= {"metrics": "Open"}
     texts |= {"unpriced": "Estimate", "unpriced_price": "input=0.15, output=1.20"}
+    texts |= {"limits": "requests_per_minute=60, concurrent_requests=5"}
     variables = {f"DRAGOMAN_{name.upper()}": texts.get(name, "False") for name in SETTINGS}
     found = msgspec.structs.replace(Settings(), **read(variables, CATALOG).settings)
     assert found == Settings(
@@ -72,6 +75,7 @@ def test_every_setting_has_a_variable() -> None:
         strategies={"gpt-*": "least_busy", "claude-*": "lowest_latency"},
         session_affinity=False,
         queue_limit=5,
+        limits=Limits(requests_per_minute=60, concurrent_requests=5),
         queue_seconds=1.5,
         probe_seconds=60.0,
         model_list_seconds=60.0,
@@ -304,3 +308,19 @@ def test_unknown_variables_of_ours_are_named_with_the_nearest() -> None:
 def test_recognised_variables_are_listed_by_name() -> None:
     present = {"PORT": "1", "HF_TOKEN": CANARY, "OLLAMA_HOST": "x", "PATH": "y", "API_KEY": ""}
     assert environment.recognised_variables(present, CATALOG) == ["HF_TOKEN", "OLLAMA_HOST", "PORT"]
+
+
+@pytest.mark.parametrize("name", ["API_KEY", "DRAGOMAN_ADMIN_KEY"])
+def test_the_metrics_token_is_no_key(name: str) -> None:
+    """Whoever scrapes would otherwise hold a key, or every key would open the page."""
+    said = refused(DRAGOMAN_METRICS_TOKEN=OWN_KEY, **{name: OWN_KEY})
+    assert name in said["DRAGOMAN_METRICS_TOKEN"]
+    assert environment.unknown_variables({"DRAGOMAN_METRICS_TOKEN": OWN_KEY}) == []
+
+
+def test_the_metrics_token_is_taken_if_it_is_good_enough() -> None:
+    found = read({"DRAGOMAN_METRICS_TOKEN": OWN_KEY}, CATALOG)
+    assert found.metrics_token is not None
+    assert found.metrics_token.reveal() == OWN_KEY
+    assert (found.key, found.admin_key) == (None, None)
+    assert set(refused(DRAGOMAN_METRICS_TOKEN="changeme")) == {"DRAGOMAN_METRICS_TOKEN"}

@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.config.export import export
+from dragoman.config.problems import Refusal
+from dragoman.config.roster import Roster
 from dragoman.config.schema import STRATEGIES
 from dragoman.config.stored import entry_of, from_store, stored_channel, to_store
 from dragoman.governance.keys import digest
+from dragoman.governance.users import Budget, Limits
 from tests.config.support import CANARY, CATALOG, SAMPLE, TOKEN_KEY, parse, problems, sample
 
 names = st.from_regex(r"[a-zA-Zé][\w /:.-]{0,20}[\wé]", fullmatch=True)
@@ -28,9 +31,15 @@ json_values = st.recursive(
 PROTOCOLS = ["openai_chat", "openai_responses", "anthropic_messages", "gemini_generate"]
 header_names = st.from_regex(r"x-[a-z]{1,8}", fullmatch=True)
 
+counts = st.integers(1, 10**6)
+limits = st.dictionaries(st.sampled_from(Limits.__struct_fields__), counts, max_size=3)
+amounts = st.integers(0, 10**6) | st.decimals(0, 10**6, places=9).map(str)
+budgets = st.dictionaries(st.sampled_from(Budget.__struct_fields__), amounts, max_size=3)
+
 settings = st.fixed_dictionaries(
     {},
     optional={
+        "limits": limits,
         "host": st.sampled_from(["0.0.0.0", "::1", "gateway.local"]),
         "port": st.integers(1, 65535),
         "require_auth": st.booleans(),
@@ -54,6 +63,7 @@ settings = st.fixed_dictionaries(
         "log_prompts": st.booleans(),
         "allow_private_urls": st.lists(st.sampled_from(["nas", "::1", "10.0.0.0/8"]), unique=True),
         "fetch_through_proxies": st.booleans(),
+        "metrics": st.sampled_from(["admin", "open", "off"]),
     },
 )
 channel = st.fixed_dictionaries(
@@ -108,6 +118,10 @@ channel = st.fixed_dictionaries(
 token = st.fixed_dictionaries(
     {"name": names, "key": secrets.map(lambda text: f"sk-gw-{text}q7X9")},
     optional={
+        "user": st.sampled_from(["default", "Anonymous"]),
+        "limits": limits,
+        "budget": budgets,
+        "metadata": st.dictionaries(names, json_values, max_size=2),
         "id": st.integers(1, 500),
         "enabled": st.booleans(),
         "allowed_models": st.lists(names, max_size=2),
@@ -144,7 +158,7 @@ def test_importing_an_export_gives_the_same(document: Any) -> None:
 @given(documents)
 def test_the_database_gives_back_what_it_was_given(document: Any) -> None:
     configuration = parse(document)
-    batch = to_store(configuration, b"pepper", 1.0)
+    batch = to_store(configuration, b"pepper", 1.0, Roster())
     for entry, row in zip(configuration.channels, batch.channels, strict=True):
         assert entry_of(row) == entry
         # As JSON columns would hand it back.
@@ -167,7 +181,7 @@ def test_no_secret_is_in_a_plain_export_or_in_the_clear_columns(document: Any) -
         entry["key"] = f"{CANARY}-{number}"
     configuration = parse(document)
     assert CANARY not in export(configuration, with_secrets=False)
-    for row in to_store(configuration, b"pepper", 1.0).channels:
+    for row in to_store(configuration, b"pepper", 1.0, Roster()).channels:
         assert CANARY not in json.dumps(row.document)
         assert CANARY in json.dumps(row.secrets)
 
@@ -205,7 +219,18 @@ def test_a_row_that_this_version_cannot_use_is_left_aside() -> None:
 def test_ids_of_allowed_channels_become_names_in_the_database() -> None:
     document = sample()
     document["tokens"][0]["allowed_channels"] = [1, "OpenAI"]
-    (key,) = to_store(parse(document), b"pepper", 5.0).keys
+    (key,) = to_store(parse(document), b"pepper", 5.0, Roster()).keys
     assert key.allowed_channels == ("OpenAI",)
     assert key.digest == digest(TOKEN_KEY, b"pepper")
     assert key.created_at == 5.0
+
+
+def test_a_token_of_an_unknown_user_is_refused_with_the_nearest_name() -> None:
+    document = sample()
+    document["tokens"][0]["user"] = "defualt"
+    with pytest.raises(Refusal) as refused:
+        to_store(parse(document), b"pepper", 5.0, Roster())
+    ((path, message),) = refused.value.problems
+    assert path == "tokens.0.user"
+    assert "did you mean 'default'?" in message
+    assert "dragoman users create" in message

@@ -299,6 +299,7 @@ def test_sdks_get_the_same_message_again(gateway: Gateway, upstream: StandIn) ->
     ]
     assert said[0] == said[1]
     assert len(upstream.requests) == 1
+    another = {"Idempotency-Key": fresh()}
     messages = anthropic.Anthropic(base_url=gateway.url, api_key=TOKEN, max_retries=0)
     streams = []
     for _ in range(2):
@@ -306,7 +307,7 @@ def test_sdks_get_the_same_message_again(gateway: Gateway, upstream: StandIn) ->
             model="anthropic_messages/text",
             max_tokens=50,
             messages=[{"role": "user", "content": "Say hello."}],
-            extra_headers=key,
+            extra_headers=another,
         ) as stream:
             streams.append(stream.get_final_message())
     assert streams[0] == streams[1]

@@ -160,6 +160,16 @@ class Gateway:
             self._process.kill()
             return self._process.wait(10)
 
+    def kill(self) -> None:
+        """End it without warning, as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def start_again(self) -> None:
+        """Start it on the same data after it was stopped or killed."""
+        self._start()
+
     def logs(self) -> str:
         """Everything it has written so far."""
         return (Path(self._folder.name) / "log").read_text(encoding="utf-8", errors="replace")

@@ -87,7 +87,7 @@ class HFRouter:
         self.limited: set[str] = set()
         self.missing: set[str] = set()
         self.url = ""
-        self._listed = None if listed is None else list(listed)
+        self.listed = None if listed is None else list(listed)
         self._token = token
         self._strict = strict
         self._ready = threading.Event()
@@ -164,9 +164,9 @@ class HFRouter:
 
     async def _models(self, request: web.Request) -> web.Response:
         record = await self._record(request)
-        if self._listed is None or not self._knows(record):
+        if self.listed is None or not self._knows(record):
             return web.json_response({"error": "Not Found"}, status=404)
-        return web.json_response({"object": "list", "data": self._listed})
+        return web.json_response({"object": "list", "data": self.listed})
 
     def _answering(self, vendor: ModuleType) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -196,7 +196,7 @@ class HFRouter:
             return web.json_response(
                 {"error": f"Model not supported by provider {suffix}"}, status=400
             )
-        known = {one["id"] for one in self._listed or ()}
+        known = {one["id"] for one in self.listed or ()}
         if base in self.missing or (self._strict and base not in known):
             about = {
                 "message": f"The requested model '{name}' is not supported by any provider you have "

@@ -1,7 +1,7 @@
 """Lines for the journal, and journals that end as a crash ends them.
 
-``python -m tests.support.journals DIR`` appends as fast as it can and prints each request's number once
-for its hold and once for its settlement, after the journal has taken them.
+``python -m tests.support.journals DIR`` appends as fast as it can. It prints ``journal KIND ID`` once
+the journal has taken a line, and ``table KIND ID`` before the journal forgets it.
 """
 
 from __future__ import annotations
@@ -90,22 +90,29 @@ any_line: st.SearchStrategy[Line] = st.one_of(
 """Lines that fit as they are."""
 
 
+def say(word: str, line: Line) -> None:
+    os.write(1, f"{word} {type(line).__name__} {line.id}\n".encode())
+
+
 async def write(folder: Path) -> None:
-    """Until killed. The tables keep up, so that segments come and go."""
+    """Until killed."""
     journal = Journal.open(folder, segment_bytes=4 * SMALL)
     journal.start()
-    first = journal.behind
-    for number in itertools.count(first):
+    for number in itertools.count():
         while journal.full:
             await asyncio.sleep(0)
         name = f"{os.getpid()}-{number}"
         journal.admit(hold(name))
-        os.write(1, f"hold {name}\n".encode())
+        say("journal", hold(name))
         if number % 7:  # every seventh request is still open at the end
             journal.append(settled(name))
-            os.write(1, f"settled {name}\n".encode())
-        if number % 16 == 0:
+            say("journal", settled(name))
+        if number % 64 == 0:
             await asyncio.sleep(0)
+            batch = journal.pending(100)
+            for line in batch.lines:
+                say("table", line)
+            journal.forget(batch.end)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+MOST_TOKENS = 10**12
+"""No answer has more: a figure beyond it is nonsense, which must not break a ledger of 64 bits."""
+
 
 class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Tokens of one request; no token is in two buckets and none is negative.
@@ -47,16 +50,21 @@ class Usage(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.total_input + self.total_output
 
 
+def whole(count: float | None) -> int:
+    """An upstream's figure as a count: nothing for none and for negative ones."""
+    return min(max(0, int(count)), MOST_TOKENS) if count else 0
+
+
 def split(total: int | None, *parts: int | None) -> tuple[int, ...]:
     """Split an upstream's total into (rest, \\*parts), keeping the sum and never going negative.
 
     An upstream that reports more in its details than in its total is wrong somewhere; the total is
     what it bills, so the parts are cut, last first.
     """
-    remaining = max(total or 0, 0)
+    remaining = whole(total)
     taken: list[int] = []
     for part in parts:
-        take = min(max(part or 0, 0), remaining)
+        take = min(whole(part), remaining)
         taken.append(take)
         remaining -= take
     return (remaining, *taken)

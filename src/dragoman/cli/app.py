@@ -12,14 +12,18 @@ from dragoman.cli import (
     audit,
     channels,
     configuration,
+    credits,
+    database,
     doctor,
     explain,
     keys,
+    ledger,
     models,
     prices,
     requests,
     secrets,
     serve,
+    users,
 )
 from dragoman.cli.output import CommandFailed, ExitCode, complain
 
@@ -82,6 +86,9 @@ def _root(
 
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
+app.add_typer(credits.app, name="credits")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(channels.app, name="channels")
 app.command("models")(models.models)
 app.add_typer(prices.app, name="prices")
@@ -90,4 +97,5 @@ app.command("requests")(requests.requests)
 app.command("explain")(explain.explain)
 app.command("audit")(audit.audit)
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(database.app, name="database")
 app.command("doctor")(doctor.doctor)

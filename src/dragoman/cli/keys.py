@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dragoman.cli.administering import Desk, administer
+from dragoman.cli.amounts import Budgets, Limits, Metadata, given, in_words
 from dragoman.cli.options import (
     AsJson,
     ConfigFile,
@@ -20,6 +21,7 @@ from dragoman.cli.options import (
 from dragoman.cli.output import remark, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from dragoman.config.roster import Roster
     from dragoman.governance.keys import VirtualKey
     from dragoman.runtime import Runtime
 
@@ -30,6 +32,9 @@ app = typer.Typer(
 Channels = Annotated[
     list[str] | None,
     typer.Option("--channel", metavar="CHANNEL", help="Allow this channel only; may be repeated."),
+]
+Owner = Annotated[
+    str | None, typer.Option("--user", metavar="NAME", help="Whose key it is; 'default' else.")
 ]
 Models = Annotated[
     list[str] | None,
@@ -56,6 +61,10 @@ def create(
     admin: Annotated[
         bool, typer.Option("--admin", help="Make a key for the administration, and only for it.")
     ] = False,
+    user: Owner = None,
+    limit: Limits = None,
+    budget: Budgets = None,
+    meta: Metadata = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
@@ -66,16 +75,20 @@ def create(
     Examples:
       dragoman keys create laptop
       dragoman keys create ci --model gpt-4o-mini --expires 30d
-      dragoman keys create alice --admin
+      dragoman keys create alice-laptop --user alice --limit requests_per_minute=60 --budget day=5
+      dragoman keys create boss --admin
       KEY=$(dragoman keys create script)
     """
-    fields = {
+    fields: dict[str, Any] = {
         "name": name,
         "allowed_models": list(model or []),
         "strict": strict,
         "admin": admin,
         "expires_at": None if expires is None else _moment(expires, time.time()),
+        **given({}, limit=limit, budget=budget, meta=meta),
     }
+    if user is not None:
+        fields["user"] = user
 
     async def work(desk: Desk) -> None:
         from dragoman.cli.lookup import check_channels  # noqa: PLC0415
@@ -115,6 +128,10 @@ def edit(
         bool | None,
         typer.Option("--strict/--no-strict", help="Refuse requests that would lose a field."),
     ] = None,
+    user: Owner = None,
+    limit: Limits = None,
+    budget: Budgets = None,
+    meta: Metadata = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
@@ -126,8 +143,9 @@ def edit(
       dragoman keys edit laptop --disable
       dragoman keys edit ci --model gpt-4o-mini --model o3-mini --expires 30d
       dragoman keys edit ci --no-restrictions --expires never
+      dragoman keys edit ci --user bob --budget month=20 --limit requests_per_minute=none
     """
-    changes: dict[str, Any] = {"name": name, "enabled": enabled, "strict": strict}
+    changes: dict[str, Any] = {"name": name, "enabled": enabled, "strict": strict, "user": user}
     changes = {field: value for field, value in changes.items() if value is not None}
     if no_restrictions:
         changes |= {"allowed_channels": [], "allowed_models": []}
@@ -136,7 +154,7 @@ def edit(
     if expires is not None:
         is_never = expires.strip().lower() == "never"
         changes["expires_at"] = None if is_never else _moment(expires, time.time())
-    if not changes and not channel:
+    if not (changes or channel or limit or budget or meta):
         raise typer.BadParameter("say what to change, for example --disable")
 
     async def work(desk: Desk) -> None:
@@ -145,7 +163,9 @@ def edit(
         if channel:
             changes["allowed_channels"] = list(check_channels(desk.runtime, channel))
         found = find_key(desk.runtime, key)
-        changed = await desk.admin.change_key(found.id, changes, desk.actor)
+        (present,) = [one for one in await desk.admin.keys() if one["id"] == found.id]
+        wanted = changes | given(present, limit=limit, budget=budget, meta=meta)
+        changed = await desk.admin.change_key(found.id, wanted, desk.actor)
         say(f"Key {changed['name']!r} (id {changed['id']}) was changed.")
 
     administer(make_options(config, data_dir, database_url), work)
@@ -168,7 +188,7 @@ def list_keys(
 
     async def work(runtime: Runtime) -> None:
         now = time.time()
-        rows = [_row(key, now) for key in runtime.assembly.keys]
+        rows = [_row(key, now, runtime.roster) for key in runtime.assembly.keys]
         if as_json:
             show_json(rows)
         elif rows:
@@ -207,8 +227,9 @@ def revoke(
     administer(make_options(config, data_dir, database_url), work)
 
 
-def _row(key: VirtualKey, now: float) -> dict[str, Any]:
+def _row(key: VirtualKey, now: float, users: Roster) -> dict[str, Any]:
     from dragoman.config.export import iso_moment  # noqa: PLC0415
+    from dragoman.config.limits import budget_document, limits_document  # noqa: PLC0415
 
     moments = {
         "created": key.created_at or None,
@@ -225,6 +246,10 @@ def _row(key: VirtualKey, now: float) -> dict[str, Any]:
         "models": list(key.allowed_models),
         "strict": key.strict,
         "admin": key.admin,
+        "user": users.name_of(key.user_id),
+        "limits": limits_document(key.limits),
+        "budget": budget_document(key.budget),
+        "metadata": dict(key.metadata),
     }
 
 
@@ -244,6 +269,8 @@ def _cell(value: Any) -> str:
             return "yes" if value else "no"
         case list():
             return ", ".join(value) or "all"
+        case dict():
+            return in_words(value)
     return str(value)
 
 

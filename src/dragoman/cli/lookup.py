@@ -1,4 +1,4 @@
-"""Finding channels by what a person calls them."""
+"""Finding channels, keys and users by what a person calls them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dragoman.config.problems import suggestion
 if TYPE_CHECKING:
     from dragoman.config.assemble import Sourced
     from dragoman.governance.keys import VirtualKey
+    from dragoman.governance.users import User
     from dragoman.runtime import Runtime
 
 
@@ -32,6 +33,16 @@ def find_key(runtime: Runtime, name_or_id: str) -> VirtualKey:
             return key
     hint = suggestion(name_or_id, [key.name for key in live])
     raise CommandFailed(f"No live key has the name or id {name_or_id!r}{hint}")
+
+
+def find_user(runtime: Runtime, name_or_id: str) -> User:
+    """The user of this name (in whatever case) or id. Raises CommandFailed with the nearest name."""
+    users = runtime.state.users
+    for user in users:
+        if name_or_id.casefold() in (user.name.casefold(), str(user.id)):
+            return user
+    hint = suggestion(name_or_id, [user.name for user in users])
+    raise CommandFailed(f"No user has the name or id {name_or_id!r}{hint}")
 
 
 def check_channels(runtime: Runtime, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -89,9 +89,10 @@ async def opened(options: Options) -> AsyncIterator[Runtime]:
 
 
 @contextlib.asynccontextmanager
-async def opened_store(options: Options) -> AsyncIterator[Opened]:
-    """The database of a gateway and what belongs to it, closed at the end. No configuration is read:
-    it may be what went wrong. Raises CommandFailed if there is none yet, and StoreError."""
+async def opened_store(options: Options, *, as_it_is: bool = False) -> AsyncIterator[Opened]:
+    """The database of a gateway and what belongs to it, closed at the end; brought to the newest
+    schema, unless it is to be left ``as_it_is``. No configuration is read: it may be what went wrong.
+    Raises CommandFailed if there is none yet, and StoreError."""
     from dragoman.runtime import data_dir_of, database_url, environ_of  # noqa: PLC0415
     from dragoman.runtime.opening import open_store  # noqa: PLC0415
     from dragoman.store.sqlite import FILE_NAME  # noqa: PLC0415
@@ -103,7 +104,7 @@ async def opened_store(options: Options) -> AsyncIterator[Opened]:
         raise CommandFailed(
             f"There is no database in {folder}. Name the gateway's data directory: --data-dir"
         )
-    store, key = await open_store(folder, environ, url)
+    store, key = await open_store(folder, environ, url, as_it_is=as_it_is)
     try:
         yield Opened(store, key, folder, environ)
     finally:

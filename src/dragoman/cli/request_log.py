@@ -83,7 +83,7 @@ async def _why(log: SQLRequestLog, wanted: str) -> str:
     )
 
 
-def since_moment(text: str) -> float:
+def since_moment(text: str, option: str = "--since") -> float:
     """The moment (Unix time) that ``1h`` ago or a date means. Raises BadParameter."""
     from dragoman.config.checks import moment  # noqa: PLC0415 - not needed for --help
     from dragoman.config.problems import Refusal  # noqa: PLC0415
@@ -95,7 +95,7 @@ def since_moment(text: str) -> float:
     except Refusal:
         raise typer.BadParameter(
             "give a time that has passed since, such as 30m, 1h or 2d, or a date such as 2027-01-31",
-            param_hint="--since",
+            param_hint=option,
         ) from None
 
 

@@ -42,10 +42,11 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     ``metrics`` says who may read ``/metrics``: whoever has an admin key or the metrics token, everyone
     (``open``), or nobody (``off``).
 
-    ``unpriced`` says what becomes of a request whose price nobody knows: ``allow`` serves it and counts
-    it, ``block`` refuses it, ``estimate`` bills it by ``unpriced_price`` (``input`` and ``output``, USD
-    per million tokens), ``auto`` serves it unless an account, a budget or a trial in dollars would have
-    to pay.
+    With ``gateway_usage`` every answer tells what it cost, as those to clients that name the provider
+    ``huggingface`` do. ``unpriced`` says what becomes of a request whose price nobody knows: ``allow``
+    serves it and counts it, ``block`` refuses it, ``estimate`` bills it by ``unpriced_price`` (``input``
+    and ``output``, USD per million tokens), ``auto`` serves it unless an account, a budget or a trial in
+    dollars would have to pay.
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - the default other machines and containers expect
@@ -73,6 +74,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     fetch_through_proxies: bool = False
     metrics: Literal["admin", "open", "off"] = "admin"
     limits: Limits = NO_LIMITS
+    gateway_usage: bool = False
     unpriced: str = "auto"
     unpriced_price: Mapping[str, float | str] = {}
 
@@ -180,6 +182,7 @@ SETTINGS: Mapping[str, Check] = {
     "fetch_through_proxies": checks.boolean,
     "metrics": checks.one_of("admin", "open", "off"),
     "limits": limits.limits,
+    "gateway_usage": checks.boolean,
     "unpriced": checks.one_of("auto", "allow", "block", "estimate"),
     "unpriced_price": written_rates,
 }

@@ -27,6 +27,16 @@ class Bill:
         """What it came to."""
         return self._stay.cost
 
+    @property
+    def usage(self) -> Usage | None:
+        """What it was for."""
+        return self._trace.usage
+
+    @property
+    def on_trial(self) -> bool:
+        """A trial pays."""
+        return self._stay.trial is not None
+
     def began(self, attempt: Attempt) -> None:
         """An attempt is about to be made; what an earlier one used up is not the answer's."""
         self._trace.usage = None

@@ -12,6 +12,7 @@ from dragoman.canonical.secret import Secret
 from dragoman.engine.bill import Bill
 from dragoman.engine.fetch import Fetched
 from dragoman.engine.flow import Flow
+from dragoman.engine.gateway_usage import Tail, into_object, member
 from dragoman.engine.outbound import ClientHeaders
 from dragoman.engine.planning import answer_name
 from dragoman.engine.records import Trace
@@ -37,6 +38,7 @@ class Call:
         "protocol",
         "response_id",
         "strict",
+        "tail",
         "trace",
     )
 
@@ -66,6 +68,7 @@ class Call:
         self.fetched: Fetched | None = None
         self.bill: Bill | None = None
         self.limit_headers: dict[str, str] = {}
+        self.tail: Tail | None = None
         self._request: Request | None = None
 
     @property
@@ -117,6 +120,18 @@ class Call:
         """Book the answer, before its last byte leaves."""
         if self.bill is not None:
             self.bill.settle()
+
+    def last(self, data: bytes) -> bytes:
+        """The last bytes of a stream, which has been settled, as they leave."""
+        return data if self.tail is None else self.tail.finish(data, self._told())
+
+    def whole(self, body: bytes) -> bytes:
+        """A whole answer, which has been settled, as it leaves."""
+        return body if self.tail is None else into_object(body, self._told())
+
+    def _told(self) -> bytes:
+        assert self.bill is not None, "charges are told of bills only"
+        return member(self.bill, (time.monotonic() - self.journey.started) * 1000)
 
     def remember_answer(self, upstream: Protocol) -> None:
         """If the provider keeps the answer, the request that continues it must go there, too."""

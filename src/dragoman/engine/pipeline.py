@@ -228,13 +228,13 @@ class Pipeline:
             if flow.ended:  # these bytes may be the last: what they cost is booked first
                 held.append(data)
                 break
-            await _send(call, answer, data)
+            await _send(call, answer, data if call.tail is None else call.tail.feed(data))
         data, events = flow.finish()
         call.seen(events)
         if not call.journey.committed:
             self._commit(meeting)
         call.settle()
-        await _send(call, answer, b"".join([*held, data]))
+        await _send(call, answer, call.last(b"".join([*held, data])))
         await answer.end()
 
     async def _whole(self, meeting: _Meeting) -> None:
@@ -261,7 +261,8 @@ class Pipeline:
             body = call.protocol.encode_response(shown, call.request)
         self._commit(meeting)
         call.settle()
-        await meeting.answer.whole(200, {**JSON_HEADERS, **call.headers()}, body)
+        headers = {**JSON_HEADERS, **call.headers()}
+        await meeting.answer.whole(200, headers, call.whole(body))
 
     async def _whole_as_stream(self, meeting: _Meeting) -> None:
         """An upstream that was asked to stream and answered whole is streamed to the client in one
@@ -275,7 +276,7 @@ class Pipeline:
         data = b"".join([encoder.feed(event) for event in replay(response)]) + encoder.finish()
         self._commit(meeting)
         call.settle()
-        await _send(call, answer, data)
+        await _send(call, answer, call.last(data))
         await answer.end()
 
 
@@ -336,6 +337,8 @@ async def _end_with_error(call: Call, answer: Answer, error: GatewayError) -> No
         written = call.flow.error(error)  # it knows what the client has already got
     if written is None:
         written = call.protocol.stream_encoder(call.request).error(error)
+    if call.tail is not None:
+        written = call.tail.flush() + written
     await answer.write(written)
     await answer.end()
 

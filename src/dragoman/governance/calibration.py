@@ -34,7 +34,7 @@ _MOST_FACTOR = 8.0
 _MOST_CONSTANT = 4000.0
 """A figure beyond the estimate times the one plus the other is no truth."""
 _LEARNED = 50
-_WATCH_EVERY = 16
+_WATCH_EVERY = 32
 _MOST_NAME = 300
 _MOST_WEIGHT = 10_000.0
 

@@ -159,7 +159,8 @@ def _without_files(body: bytes) -> tuple[bytes, float]:
         length = last - first
         tokens += 0.6 * length
         if _FILE_FIELD.search(body, max(0, first - _LONGEST_FIELD), first) or (
-            body.startswith(_MAGIC, first) and _IN_LIST.search(body, max(0, first - 8), first)
+            body.startswith(_MAGIC, first)
+            and _IN_LIST.search(body, max(0, first - _LONGEST_FIELD), first)
         ):
             tokens -= max(0.0, 0.6 * length - _FILE_TOKENS - length / _FILE_BYTES_PER_TOKEN)
         begin = at = last

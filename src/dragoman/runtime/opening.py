@@ -10,9 +10,11 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from dragoman.canonical.secret import Secret
+from dragoman.config import environment as env
 from dragoman.runtime.secret_key import open_with_key
 from dragoman.store import sealing
 from dragoman.store.errors import DatabaseAway, SecretKeyError, StoreError
+from dragoman.store.sealing import load_secret_key
 from dragoman.store.sqlite import FILE_NAME, SQLiteStore
 
 if TYPE_CHECKING:
@@ -29,14 +31,21 @@ async def open_store(
     url: Secret | None = None,
     *,
     may_be_away: bool = False,
+    as_it_is: bool = False,
 ) -> tuple[SQLStore, bytes]:
     """The database, brought to the newest schema, and its secret key. Without ``url`` it is the file
-    in the data directory. One that ``may_be_away`` is given back even if it cannot be reached yet.
+    in the data directory. One that ``may_be_away`` is given back even if it cannot be reached yet;
+    ``as_it_is`` is for looking after it: nothing is asked of it and nothing brought up to date.
     Raises StoreError, which never repeats the URL."""
     parsed = None if url is None else _parsed(url)
     if parsed is not None and parsed.drivername in _POSTGRES:
-        return await _open_postgres(data_dir, environ, parsed, may_be_away=may_be_away)
+        return await _open_postgres(
+            data_dir, environ, parsed, may_be_away=may_be_away, as_it_is=as_it_is
+        )
     path = data_dir / FILE_NAME if parsed is None else Path(parsed.database or "")
+    if as_it_is:
+        secret_key = load_secret_key(environ.get(env.SECRET_KEY), data_dir, may_create=False)
+        return SQLiteStore(path, secret_key), secret_key
     is_new = not path.exists() or path.stat().st_size == 0
     return await open_with_key(
         data_dir, environ, lambda key: SQLiteStore.open(path, key), is_new=is_new
@@ -44,7 +53,7 @@ async def open_store(
 
 
 async def _open_postgres(
-    data_dir: Path, environ: Mapping[str, str], url: URL, *, may_be_away: bool
+    data_dir: Path, environ: Mapping[str, str], url: URL, *, may_be_away: bool, as_it_is: bool
 ) -> tuple[PostgresStore, bytes]:
     try:
         from dragoman.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
@@ -53,6 +62,9 @@ async def _open_postgres(
             "For PostgreSQL its driver is needed, which is not installed: "
             f"pip install 'dragoman[postgres]' ({error})."
         ) from None
+    if as_it_is:
+        secret_key = load_secret_key(environ.get(env.SECRET_KEY), data_dir, may_create=False)
+        return PostgresStore(url, secret_key, as_it_is=True), secret_key
     key_file = data_dir / sealing.FILE_NAME
     is_new = not key_file.exists()
 

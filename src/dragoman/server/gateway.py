@@ -54,6 +54,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     queue_limit: int = 100
     queue_seconds: float = 10.0
     log_prompts: bool = False
+    gateway_usage: bool = False
 
 
 class Totals:

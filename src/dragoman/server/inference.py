@@ -10,6 +10,7 @@ import msgspec
 from dragoman.canonical.errors import GatewayError, NotFound
 from dragoman.engine.bill import Bill
 from dragoman.engine.call import Call
+from dragoman.engine.gateway_usage import Tail
 from dragoman.engine.journey import Journey
 from dragoman.engine.pipeline import JSON_HEADERS
 from dragoman.engine.planning import Wish
@@ -29,6 +30,8 @@ from dragoman.server.models import Models, list_models, show_model
 from dragoman.server.routes import Operation, Route, protocol_of
 
 _NO_TARGET = Target()
+_TELLS_CHARGES = "huggingface"
+"""Clients that name this provider are told what they were charged, as its own gateway's were."""
 _RECORDED = frozenset({Operation.GENERATE, Operation.EMBED, Operation.COUNT_TOKENS})
 _SESSION_HEADERS = frozenset(
     {
@@ -141,6 +144,8 @@ class Inference:
             incoming.id, trace.operation, lambda: quick_count(body), parsed.max_output_tokens
         )
         call.bill = self._admit(demand, incoming, trace, plan)
+        if gateway.policy.gateway_usage or provider == _TELLS_CHARGES:
+            call.tail = Tail(array=parsed.target.framing == "json_array")
         call.limit_headers = self._limits(route, incoming)
         watch = ClientWatch(incoming.receive, incoming.answer)
         try:

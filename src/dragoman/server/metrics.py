@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dragoman.canonical.errors import Forbidden, Unauthorized
 from dragoman.canonical.secret import Secret
-from dragoman.engine.bookkeeper import BooksState
+from dragoman.engine.bookkeeper import Bookkeeper
 from dragoman.engine.recorder import Recorder
 from dragoman.engine.telemetry import Telemetry
 from dragoman.governance.keys import find_key
@@ -33,8 +33,7 @@ _CARRIERS = (b"authorization", b"x-api-key")
 
 class MetricsPage:
     """Answers for ``/metrics``. ``access`` may be changed at any time: ``open`` to everyone, ``admin``
-    keys only, or ``off``. ``token`` opens it beside the keys and opens nothing else. ``books`` tells how
-    the books are, once somebody keeps them."""
+    keys only, or ``off``. ``token`` opens it beside the keys and opens nothing else."""
 
     def __init__(
         self,
@@ -42,11 +41,12 @@ class MetricsPage:
         telemetry: Telemetry,
         *,
         recorder: Recorder | None = None,
+        bookkeeper: Bookkeeper | None = None,
         token: Secret | None = None,
     ) -> None:
         self.access: Access = "admin"
         self.telemetry = telemetry
-        self.books: Callable[[], BooksState] | None = None
+        self._bookkeeper = bookkeeper
         self._gateway = gateway
         self._recorder = recorder
         self._token = token
@@ -70,7 +70,7 @@ class MetricsPage:
         """The text and its media type: OpenMetrics for who accepts it, else Prometheus' own."""
         self.telemetry.turn()
         render = await asyncio.to_thread(_renderer)
-        gathered = Gathered(self._gateway, self._recorder, self.books)
+        gathered = Gathered(self._gateway, self._recorder, self._bookkeeper)
         return await asyncio.to_thread(render, self.telemetry, gathered, accept)
 
     def _admit(self, headers: RawHeaders) -> None:
@@ -102,7 +102,7 @@ class Gathered:
         self,
         gateway: Gateway,
         recorder: Recorder | None,
-        books: Callable[[], BooksState] | None,
+        bookkeeper: Bookkeeper | None,
     ) -> None:
         """On the event loop."""
         self.lanes = gateway.fleet.snapshot(gateway.dispatcher.clock())
@@ -115,7 +115,7 @@ class Gathered:
         self.log_waiting = None if recorder is None else recorder.waiting
         self.log_dropped = None if recorder is None else recorder.dropped
         self.stats = gateway.accounting.stats()
-        self.books = None if books is None else books()
+        self.books = None if bookkeeper is None else bookkeeper.state
 
 
 Render = Callable[[Telemetry, Gathered, str], tuple[bytes, str]]

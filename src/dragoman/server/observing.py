@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from dragoman.canonical.secret import Secret
 from dragoman.engine import tracing
-from dragoman.engine.bookkeeper import BooksState
+from dragoman.engine.bookkeeper import Bookkeeper
 from dragoman.engine.recorder import Recorder
 from dragoman.engine.telemetry import Telemetry
 from dragoman.governance.record import RequestRecord
@@ -26,6 +26,7 @@ class Observing:
         gateway: Gateway,
         *,
         recorder: Recorder | None = None,
+        bookkeeper: Bookkeeper | None = None,
         token: Secret | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -39,7 +40,7 @@ class Observing:
             environ, endpoint_of=lambda channel_id: _endpoint_of(gateway, channel_id)
         )
         self._page = MetricsPage(
-            gateway, self.telemetry, recorder=recorder, accounts=gateway.accounting, token=token
+            gateway, self.telemetry, recorder=recorder, bookkeeper=bookkeeper, token=token
         )
         self._recorder = recorder
         gateway.metrics = self._page
@@ -49,10 +50,6 @@ class Observing:
     def configure(self, access: Access) -> None:
         """Take the setting ``metrics`` over."""
         self._page.access = access
-
-    def watch_books(self, state: Callable[[], BooksState]) -> None:
-        """Show on the page what ``state`` tells of the books."""
-        self._page.books = state
 
     def start(self) -> None:
         """Begin to write what must be written."""

@@ -100,6 +100,8 @@ class Settings(Interface):
     @property
     def unpriced(self) -> str: ...
     @property
+    def gateway_usage(self) -> bool: ...
+    @property
     def unpriced_rates(self) -> Rates | None: ...
     @property
     def metrics(self) -> Access: ...
@@ -184,7 +186,7 @@ async def run_server(
         catalog=catalog,
         accounting=accounting,
     )
-    observing = Observing(gateway, recorder=recorder, token=metrics_token)
+    observing = Observing(gateway, recorder=recorder, bookkeeper=bookkeeper, token=metrics_token)
     prober = Prober(
         gateway.fleet, protocols=protocols, openings=pipeline.openings, clock=dispatcher.clock
     )
@@ -280,6 +282,7 @@ def _configure(gateway: Gateway, state: State) -> None:
         queue_limit=settings.queue_limit,
         queue_seconds=settings.queue_seconds,
         log_prompts=settings.log_prompts,
+        gateway_usage=settings.gateway_usage,
     )
     gateway.configure(state.channels, state.keyring, policy)
     gateway.accounting.configure(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import msgspec
 
@@ -56,10 +57,13 @@ def _health(gateway: Gateway) -> dict[str, object]:
     """Liveness and, for people, how the channels do. ``status`` never depends on an upstream: an
     orchestrator that restarted the gateway for a provider's outage would make two of it."""
     lanes = [state for state in gateway.fleet.snapshot(gateway.dispatcher.clock()) if state.enabled]
+    providers = {lane.channel.id: lane.channel.provider for lane in gateway.fleet.lanes()}
     return {
         "status": "ok",
         "version": __version__,
         "uptime": round(time.monotonic() - gateway.started, 1),
+        "models_cached": len(gateway.routing.models()),
+        "provider_status": _providers(lanes, providers),
         "channels": len(lanes),
         "healthy_channels": sum(lane.healthy for lane in lanes),
         "active_requests": gateway.active - 1,  # not this one
@@ -75,6 +79,17 @@ def _health(gateway: Gateway) -> dict[str, object]:
             for lane in lanes
         ],
     }
+
+
+def _providers(lanes: list[LaneState], providers: Mapping[int, str]) -> dict[str, str]:
+    """Each provider in one word: ``ok`` if one of its channels is, else how the first of them does."""
+    words: dict[str, str] = {}
+    for lane in lanes:
+        provider = providers[lane.channel_id]
+        if words.get(provider) != "ok":
+            word = _word(lane)
+            words[provider] = word if word == "ok" else words.get(provider, word)
+    return words
 
 
 def _word(lane: LaneState) -> str:

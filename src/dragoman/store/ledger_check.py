@@ -104,7 +104,7 @@ def check_hours(connection: Connection, first: int | None, most: int) -> Portion
         Discrepancy(
             what="account_hours",
             of=f"{row[0]} at {row[1]}",
-            message=f"the entries moved {_money(row[2])} more than the sum says",
+            message=f"what came to it in that hour is kept {_wrong_by(row[2])}",
         )
         for row in _differences(connection, booked, kept, 2, most)
     ]
@@ -141,7 +141,7 @@ def check_balances(
         Discrepancy(
             what="account",
             of=row[0],
-            message=f"the entries come to {_money(row[1])} more than the balance says",
+            message=f"its balance is kept {_wrong_by(row[1])}",
         )
         for row in _differences(connection, moved, kept, 1, most)
     ]
@@ -201,13 +201,11 @@ def _usage_differences(
             f"{key} {value}" for key, value in zip(DIMENSIONS, row[1:keys], strict=True)
         )
         by = ", ".join(
-            f"{measure} by {value}"
+            f"{measure} {abs(value)} too {'low' if value > 0 else 'high'}"
             for measure, value in zip(MEASURES, row[keys:], strict=True)
             if value
         )
-        found.append(
-            Discrepancy(what=what, of=f"{row[0]}: {where}", message=f"the sums are too small: {by}")
-        )
+        found.append(Discrepancy(what=what, of=f"{row[0]}, {where}", message=f"kept with {by}"))
     return found
 
 
@@ -259,6 +257,10 @@ def _between(
         yield column >= first
     if end is not None:
         yield column < end
+
+
+def _wrong_by(lacking: int) -> str:
+    return f"{_money(abs(lacking))} too {'low' if lacking > 0 else 'high'}"
 
 
 def _money(nano: int) -> str:

@@ -52,14 +52,14 @@ class PostgresStore(SQLStore):
 
     is_remote = True
 
-    def __init__(self, url: URL, secret_key: bytes) -> None:
-        """Nothing is asked of the server yet: the first call brings the database to the newest
-        schema, and so does the first one that succeeds."""
+    def __init__(self, url: URL, secret_key: bytes, *, as_it_is: bool = False) -> None:
+        """Nothing is asked of the server yet. The first call that reaches it brings the database to
+        the newest schema, unless it is to be left ``as_it_is``."""
         self._name = f"dragoman-{socket.gethostname()[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
         engine = _engine(url, self._name)
         super().__init__(engine, engine, secret_key)
         self.place = f"{url.database} on {url.host or 'this machine'}:{url.port or 5432}"
-        self._is_prepared = False
+        self._is_prepared = as_it_is
         self._is_claimed = False
         self._own_changes = 0
         self._driver: Any = None
@@ -175,19 +175,38 @@ class PostgresStore(SQLStore):
         revision = schema.current_revision(connection)
         if revision != schema.NEWEST:
             # Of several processes one makes the tables; the others wait, and look again.
-            self._must_end = time.monotonic() + _UPGRADE_SECONDS
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text("SET LOCAL lock_timeout = 0"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+            self._take_time(connection)
             revision = schema.current_revision(connection)
         if revision is not None:
             check_secret_key(connection, self._secret_key)
         if revision != schema.NEWEST:
             if revision is not None and revision < schema.NEWEST:
-                schema.keep_tables(connection, revision)
+                self._keep(connection, revision)
             schema.upgrade(connection)
             check_secret_key(connection, self._secret_key)
             _begin_count(connection)
+
+    def _take_time(self, connection: Connection) -> None:
+        """Let this transaction copy and change tables, however long that takes, and no other such one
+        beside it."""
+        self._must_end = time.monotonic() + _UPGRADE_SECONDS
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+
+    def _bare_step(self, work: Callable[[Connection], Result]) -> Result:
+        def unhurried(connection: Connection) -> Result:
+            self._take_time(connection)
+            return work(connection)
+
+        return self._step(self._writing, unhurried)
+
+    def _size(self, connection: Connection) -> int:
+        statement = text("SELECT pg_database_size(current_database())")
+        return int(connection.execute(statement).scalar_one())
+
+    def _keep(self, connection: Connection, revision: str) -> str:
+        return f"the schema {schema.keep_tables(connection, revision)}"
 
     def _in_words(self, error: Exception) -> StoreError:
         cause: Any = getattr(error, "orig", error)

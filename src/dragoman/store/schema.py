@@ -71,7 +71,7 @@ def keep_copy(path: Path, copy: Path) -> None:
 def keep_tables(connection: Connection, revision: str) -> str:
     """Copy every table of a PostgreSQL database into a schema of its own, which replaces one of the
     same name; its name."""
-    kept = f"dragoman_before_{revision}"
+    kept = f"dragoman_at_{revision}"
     connection.execute(text(f'DROP SCHEMA IF EXISTS "{kept}" CASCADE'))
     connection.execute(text(f'CREATE SCHEMA "{kept}"'))
     for table in inspect(connection).get_table_names():
@@ -84,9 +84,13 @@ def upgrade(connection: Connection) -> None:
     _run(connection, "upgrade", "head")
 
 
+def revisions() -> list[str]:
+    """Every version of the schema that this version of the gateway knows, oldest first."""
+    return sorted(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v[0-9]*.py"))
+
+
 def downgrade(connection: Connection, revision: str) -> None:
-    """Undo the migrations after ``revision``. Raises SchemaTooNew for a database from the future, or
-    for a revision that is none."""
+    """Undo the migrations after ``revision``, which must be one of ``revisions``."""
     _run(connection, "downgrade", revision)
 
 

@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from dragoman.governance.keys import VirtualKey
 from dragoman.governance.users import User
-from dragoman.store import tables
+from dragoman.store import schema, tables
 from dragoman.store.errors import SecretKeyError, StoreError
 from dragoman.store.idempotency import IdempotentAnswers
 from dragoman.store.ledger import LedgerStore
@@ -29,6 +30,13 @@ from dragoman.store.rotation import Health, examine, pepper_of, reseal
 from dragoman.store.sealing import KEY_CHECK, SealedBox, check_value
 from dragoman.store.store import AuditEntry, Result, StoredChannel, Transaction
 from dragoman.store.transaction import SQLTransaction
+
+
+class Condition(msgspec.Struct, kw_only=True, frozen=True):
+    """``revision`` is the version of the schema, None in an empty database; ``size`` is in bytes."""
+
+    revision: str | None
+    size: int
 
 
 class SQLStore(ABC):
@@ -122,12 +130,48 @@ class SQLStore(ABC):
         """The ledger in the same database, over the same connection."""
         return LedgerStore(self._read, self._write)
 
+    async def condition(self) -> Condition:
+        """What the database is like, as it is: nothing is brought up to date."""
+
+        def work(connection: Connection) -> Condition:
+            revision = schema.current_revision(connection)
+            return Condition(revision=revision, size=self._size(connection))
+
+        return await self._run(lambda: self._bare_step(work))
+
+    async def downgrade(self, revision: str) -> str:
+        """Take the schema back to an older one, after a copy of everything; where that is. Raises
+        StoreError. This store is of no use afterwards: close it."""
+
+        def work(connection: Connection) -> str:
+            found = schema.current_revision(connection) or ""
+            check_secret_key(connection, self._secret_key)
+            older = [one for one in schema.revisions() if one < found]
+            if found not in schema.revisions() or revision not in older:
+                raise StoreError(
+                    f"The database is at revision {found or 'none'} and cannot go back to "
+                    f"{revision}. It can go back to: {', '.join(older) or 'none'}."
+                )
+            kept = self._keep(connection, found)
+            schema.downgrade(connection, revision)
+            return kept
+
+        return await self._run(lambda: self._bare_step(work))
+
     async def close(self) -> None:
         """As Store.close."""
         try:
             await self._run(self._reading.dispose)
         finally:
             self._thread.shutdown(wait=False)
+
+    @abstractmethod
+    def _size(self, connection: Connection) -> int:
+        """The database's bytes."""
+
+    @abstractmethod
+    def _keep(self, connection: Connection, revision: str) -> str:
+        """Copy everything as it is at ``revision``; where the copy is. Raises StoreError."""
 
     @abstractmethod
     def _in_words(self, error: Exception) -> StoreError:
@@ -150,6 +194,10 @@ class SQLStore(ABC):
         """One transaction, on the store's thread."""
         with engine.begin() as connection:
             return work(connection)
+
+    def _bare_step(self, work: Callable[[Connection], Result]) -> Result:
+        """One transaction that may take its time, on a database of whatever revision."""
+        return self._step(self._writing, work)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         """Do ``work`` on the store's thread."""

@@ -45,7 +45,7 @@ class SQLiteStore(SQLStore):
             raise StoreError(f"{path} cannot be opened: {error.strerror}.") from None
         store = cls(path, secret_key)
         try:
-            await store._write(lambda connection: _prepare(connection, secret_key, path))
+            await store._write(store._prepare)
         except BaseException:
             await store.close()
             raise
@@ -66,6 +66,26 @@ class SQLiteStore(SQLStore):
     async def claim(self) -> None:
         """As Store.claim. A file belongs to its data directory, whose journal is locked: there is
         nothing to do here."""
+
+    def _prepare(self, connection: Connection) -> None:
+        revision = schema.current_revision(connection)
+        if revision is None:
+            schema.create(connection)
+        check_secret_key(connection, self._secret_key)
+        if revision is None or revision == schema.NEWEST:
+            return
+        if revision < schema.NEWEST:  # one of the future is left as it is
+            self._keep(connection, revision)
+        schema.upgrade(connection)
+
+    def _size(self, connection: Connection) -> int:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+    def _keep(self, connection: Connection, revision: str) -> str:
+        copy = self.path.with_name(f"{self.path.name}.{revision}.bak")
+        schema.keep_copy(self.path, copy)
+        return str(copy)
 
     def _in_words(self, error: Exception) -> StoreError:
         reason = getattr(error, "orig", error)
@@ -101,15 +121,3 @@ def _engine(path: Path) -> Engine:
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
     return engine
-
-
-def _prepare(connection: Connection, secret_key: bytes, path: Path) -> None:
-    revision = schema.current_revision(connection)
-    if revision is None:
-        schema.create(connection)
-    check_secret_key(connection, secret_key)
-    if revision is None or revision == schema.NEWEST:
-        return
-    if revision < schema.NEWEST:  # one of the future is left as it is
-        schema.keep_copy(path, path.with_name(f"{path.name}.{revision}.bak"))
-    schema.upgrade(connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from dragoman.config.schema import CHANNEL, SETTINGS, TOKEN
+from dragoman.config.users import CREDIT, TRIAL, USER
 
 _WORDS = ["***", "openai", "custom", "", "2027-01-31", "https://a.example", "\x00", "\u2028", "1"]
 JSON = st.recursive(
@@ -19,6 +20,8 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
-_NAMES = sorted({*CHANNEL, *TOKEN, *SETTINGS, "model", "credential", "unknown"})
+_NAMES = sorted(
+    {*CHANNEL, *TOKEN, *SETTINGS, *USER, *CREDIT, *TRIAL, "model", "credential", "unknown"}
+)
 BODY = st.dictionaries(st.sampled_from(_NAMES), JSON, max_size=6) | JSON
 """Objects with known names and values of any kind, and what is no object at all."""

@@ -12,6 +12,8 @@ from dragoman.canonical.notes import Action, Note
 from dragoman.canonical.usage import Usage
 from dragoman.config.channels import read_channel, resolve
 from dragoman.config.checks import names
+from dragoman.config.export import shown
+from dragoman.config.limits import limits_document
 from dragoman.config.problems import Refusal
 from dragoman.config.schema import CHANNEL, SETTINGS, TOKEN, Settings, read_fields
 from dragoman.governance.keys import KeyRing, VirtualKey, digest, generate, hint
@@ -21,6 +23,7 @@ from dragoman.governance.record import (
     Transcript,
     TriedCandidate,
 )
+from dragoman.governance.users import Limits
 from dragoman.providers.catalog import load_catalog
 from dragoman.server.admin.contract import (
     Actor,
@@ -33,6 +36,7 @@ from dragoman.server.admin.contract import (
     Storage,
 )
 from dragoman.server.gateway import Gateway, Policy
+from tests.server.admin.fake_accounts import FakeAccounts
 
 PEPPER = b"pepper"
 ADMIN = "sk-gw-admin-0123456789abcdef"
@@ -65,6 +69,7 @@ class FakeAdministration:
         self.keys_kept: dict[str, VirtualKey] = {}
         self.values: dict[str, Any] = {}
         self.noted: list[Document] = []
+        self.accounts = FakeAccounts(self._fail, self._done)
         self.records = [_record(number) for number in range(7)]
         for one in (
             key(ADMIN, "boss", admin=True),
@@ -127,6 +132,7 @@ class FakeAdministration:
     async def add_key(self, fields: Mapping[str, Any], actor: Actor) -> tuple[str, Document]:
         self._fail()
         checked = self._checked(dict(fields), _KEY, ("name",))
+        checked.pop("user", None)
         text = fields.get("key") or generate(secrets.choice)
         checked.pop("key", None)
         name = checked.pop("name")
@@ -140,6 +146,7 @@ class FakeAdministration:
         self._fail()
         kept = self._key(key_id)
         checked = self._checked(dict(changes), _KEY)
+        checked.pop("user", None)
         for name, value in checked.items():
             kept = _replaced(kept, name, value)
         self.keys_kept[key_id] = kept
@@ -153,14 +160,14 @@ class FakeAdministration:
 
     async def settings(self) -> Document:
         self._fail()
-        values = {name: getattr(Settings(), name) for name in SETTINGS}
+        values = shown(Settings(), SETTINGS)
         sources = {name: "database" if name in self.values else "default" for name in SETTINGS}
         return {"values": {**values, **self.values}, "sources": sources, "needs_restart": []}
 
     async def change_settings(self, changes: Mapping[str, Any], actor: Actor) -> Document:
         self._fail()
         given = {name: value for name, value in changes.items() if value is not None}
-        self.values |= self._checked(given, SETTINGS)
+        self.values |= {name: _written(v) for name, v in self._checked(given, SETTINGS).items()}
         self._done(actor, "settings.change", "settings")
         return await self.settings()
 
@@ -283,6 +290,10 @@ class FakeAdministration:
             "source": "database",
             "editable": True,
         }
+
+
+def _written(value: Any) -> Any:
+    return limits_document(value) if isinstance(value, Limits) else value
 
 
 def storage_away() -> Storage:

@@ -20,6 +20,10 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/admin/api/channels/{channel_id}/test"): {"credential": 99},
     ("POST", "/admin/api/keys"): {"name": "new"},
     ("PATCH", "/admin/api/keys/{key_id}"): {"enabled": True},
+    ("POST", "/admin/api/users"): {"name": "new"},
+    ("PATCH", "/admin/api/users/{user_id}"): {"prepaid": True},
+    ("POST", "/admin/api/users/{user_id}/credits"): {"kind": "topup", "amount_usd": "5"},
+    ("POST", "/admin/api/users/{user_id}/trial"): {"days": 1},
     ("PATCH", "/admin/api/settings"): {"high_availability_mode": True},
 }
 # What a caller who is let in gets, where it is not 200.
@@ -31,6 +35,8 @@ STATUS = {
     ("POST", "/admin/api/channels/{channel_id}/test"): 422,  # there is no credential 99
     ("POST", "/admin/api/keys"): 201,
     ("DELETE", "/admin/api/keys/{key_id}"): 204,
+    ("POST", "/admin/api/users"): 201,
+    ("POST", "/admin/api/users/{user_id}/credits"): 201,
 }
 # Who asks → (the headers, what closed routes answer: None means that they let in).
 CALLERS: Mapping[str, tuple[Mapping[str, str], int | None]] = {
@@ -54,7 +60,8 @@ CALLERS: Mapping[str, tuple[Mapping[str, str], int | None]] = {
 
 
 def filled(path: str) -> str:
-    return "/" + path.format(channel_id=1, key_id="alice", request_id="request-0")
+    names = {"key_id": "alice", "request_id": "request-0", "entry_id": "request-0"}
+    return "/" + path.format(channel_id=1, user_id=1, **names)
 
 
 def every_route(site: Site) -> list[tuple[str, str]]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import is_typeddict
 
 from dragoman.canonical.secret import Secret
 from dragoman.canonical.usage import Usage
+from dragoman.config import checks
 from dragoman.config.checks import Check
 from dragoman.config.problems import Refusal
 from dragoman.config.schema import (
@@ -23,6 +25,7 @@ from dragoman.config.schema import (
     ChannelEntry,
     Settings,
 )
+from dragoman.config.users import CREDIT, TRIAL, USER, read_trial
 from dragoman.governance.record import (
     RequestRecord,
     SkippedCandidate,
@@ -30,7 +33,7 @@ from dragoman.governance.record import (
     TriedCandidate,
 )
 from dragoman.routing.state import Bench, CredentialState, LaneState
-from dragoman.server.admin.documents import channel, key, records, settings
+from dragoman.server.admin.documents import channel, key, records, settings, user
 from tests.server.admin.site import Site
 
 OF_THE_FILE_ALONE = {"id"}
@@ -41,6 +44,9 @@ PAIRS: list[tuple[type[BaseModel], Mapping[str, Check]]] = [
     (channel.ChannelNew, CHANNEL_FIELDS),
     (key.KeyNew, KEY_FIELDS),
     (settings.SettingValues, SETTINGS),
+    (user.UserNew, {**USER, "trial": checks.nullable(lambda value: read_trial(value, 0.0))}),
+    (user.TrialNew, TRIAL),
+    (user.CreditNew, CREDIT),
 ]
 SAMPLES: list[Any] = [
     None, True, False, 0, 1, 2, -1, 0.5, 1.0, 1.5, -0.5, 99, 100, 101, 999, 1_000, 1_001, 3_600,
@@ -51,7 +57,10 @@ SAMPLES: list[Any] = [
     "openai_chat", "seed", *STRATEGIES, [], ["x"], [1], [None], ["https://a.example"], ["seed"],
     {}, {"x": "y"}, {"x": ""}, {"x": None}, {"x": 1}, {"gpt-*": "lowest_price"},
     {"openai_chat": "https://a.example"}, {"m": {"input": 1, "output": 0.5}}, {"m": {"input": -1}},
-    {"m": {"input": 1_000_001}}, {"m": {"other": 1}}, {"m": {}}, {"x": [{"y": 1}]},
+    {"m": {"input": 1_000_001}}, {"requests_per_minute": 5}, {"requests_per_minute": 0.5},
+    {"requests_per_minute": None}, {"tokens_per_day": 0}, {"day": 5}, {"day": "5"}, {"day": -5}, {"day": None},
+    {"days": 1, "usd": None}, "5", 2**62, 2**62 + 1, -(2**62) - 1, 10**12 + 1, "a@b", "topup",
+    {"m": {"other": 1}}, {"m": {}}, {"x": [{"y": 1}]},
 ]  # fmt: skip
 EXACT = (bool, int, float)
 
@@ -84,7 +93,10 @@ def test_the_same_fields(model: type[BaseModel], checks: Mapping[str, Check]) ->
 )
 def test_the_same_values(model: type[BaseModel], name: str, check: Check) -> None:
     info = model.model_fields[name]
-    adapter: TypeAdapter[Any] = TypeAdapter(info.rebuild_annotation(), config={"strict": True})
+    kind = info.rebuild_annotation()
+    # A TypedDict has a configuration of its own.
+    config: ConfigDict | None = None if is_typeddict(kind) else {"strict": True}
+    adapter: TypeAdapter[Any] = TypeAdapter(kind, config=config)
     kinds = _kinds(adapter)
     for value in SAMPLES:
         if passes(check, value):
@@ -153,6 +165,7 @@ def test_what_is_shown_is_what_is_known(
 def test_a_change_has_the_fields_of_what_is_changed() -> None:
     assert set(channel.ChannelChange.model_fields) == set(channel.ChannelNew.model_fields)
     assert set(settings.SettingsChange.model_fields) == set(settings.SettingValues.model_fields)
+    assert set(user.UserChange.model_fields) == set(user.UserNew.model_fields) - {"trial"}
     assert set(key.KeyChange.model_fields) == set(key.KeyNew.model_fields) - {"key"}
 
 

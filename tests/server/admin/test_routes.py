@@ -321,3 +321,62 @@ def _first(site: Site) -> dict[str, Any]:
 
 def _bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
+
+
+def test_prices(site: Site) -> None:
+    add(site, models="gpt-4o, gpt-5, brand-new")
+    add(site, name="second", models="gpt-4o", prices={"*": {"request": "0.01"}})
+    add(site, name="off", models="gpt-4o", enabled=False)
+
+    shown = site.ask("GET", "/prices").json
+    assert (shown["total"], shown["unpriced"]) == (4, 1)
+    by_name = {(one["channel"], one["model"]): one for one in shown["prices"]}
+    own = by_name["first", "gpt-5"]
+    assert own["rates"] == {"input": "1", "output": "2"}
+    assert (own["priced"], own["source"], own["channel_id"]) == (True, "operator", 1)
+    shipped = by_name["first", "gpt-4o"]
+    assert shipped["rates"]["cache_read"] == "1.25"
+    assert shipped["source"].startswith("genai-prices ")
+    assert shipped["as_of"] >= "2026-01-01"
+    assert by_name["second", "gpt-4o"]["rates"] == {"input": "0", "output": "0", "request": "0.01"}
+    nobody = by_name["first", "brand-new"]
+    assert (nobody["priced"], nobody["source"], nobody["rates"]) == (False, "", {})
+
+    def names(query: str) -> list[tuple[str, str]]:
+        found = site.ask("GET", f"/prices?{query}").json["prices"]
+        return [(one["channel"], one["model"]) for one in found]
+
+    assert names("channel=second") == names("channel=2") == [("second", "gpt-4o")]
+    assert names("model=GPT-4") == [("first", "gpt-4o"), ("second", "gpt-4o")]
+    assert names("model=elsewhere") == []
+    assert names("unpriced=true") == [("first", "brand-new")]
+    assert len(names("unpriced=false")) == 3
+    assert names("limit=1&offset=1") == [("first", "gpt-5")]
+
+
+@pytest.mark.parametrize(
+    ("price", "path"),
+    [
+        ({"input": -1}, "prices.gpt-5.input"),
+        ({"cache_read": "1e400"}, "prices.gpt-5.cache_read"),
+        ({"output": None}, "prices.gpt-5.output"),
+        ({"cached": 1}, "prices.gpt-5.cached"),
+        ({"tiers": [{"above": 0}]}, "prices.gpt-5.tiers.0.above"),
+    ],
+)
+def test_a_price_that_is_none_is_refused_by_its_name(
+    site: Site, price: dict[str, Any], path: str
+) -> None:
+    add(site)
+    reply = site.ask("PATCH", "/channels/1", {"prices": {"gpt-5": price}})
+    told = problem(reply, 422, "refused")
+    assert any(one["path"].startswith(path) for one in told["problems"]), told["problems"]
+    assert site.ask("GET", "/channels/1").json["prices"] == FIRST["prices"]
+
+
+def test_a_price_comes_back_as_it_was_written(site: Site) -> None:
+    add(site)
+    price = {"input": "0.15", "output": 0.6, "tiers": [{"above": 1000, "input": 0.3}]}
+    for _ in range(2):
+        shown = site.ask("PATCH", "/channels/1", {"prices": {"gpt-5": price}}).json
+        assert shown["prices"] == {"gpt-5": price}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from dragoman.canonical.parts import Json
-from dragoman.canonical.usage import Usage, split
-from dragoman.protocols.anthropic_messages.types import Count, UsageIn, field_names, leftovers
+from dragoman.canonical.usage import Usage, split, whole
+from dragoman.protocols.anthropic_messages.types import UsageIn, field_names, leftovers
 
 _KNOWN = field_names(UsageIn)
 
@@ -20,20 +20,20 @@ _WORD_OF_TIER = {"default": "standard"}
 
 def decode_usage(usage: UsageIn) -> Usage:
     """The buckets; whatever is absent or negative counts as nothing."""
-    written = _whole(usage.cache_creation_input_tokens)
+    written = whole(usage.cache_creation_input_tokens)
     hour = 0
     if usage.cache_creation is not None:
-        hour = _whole(usage.cache_creation.ephemeral_1h_input_tokens)
+        hour = whole(usage.cache_creation.ephemeral_1h_input_tokens)
         if usage.cache_creation_input_tokens is None:
-            written = hour + _whole(usage.cache_creation.ephemeral_5m_input_tokens)
+            written = hour + whole(usage.cache_creation.ephemeral_5m_input_tokens)
     details = usage.output_tokens_details
     five_minutes, hour = split(written, hour)
     output, reasoning = split(
-        _whole(usage.output_tokens), _whole(details.thinking_tokens) if details else 0
+        whole(usage.output_tokens), whole(details.thinking_tokens) if details else 0
     )
     return Usage(
-        input=_whole(usage.input_tokens),
-        cache_read=_whole(usage.cache_read_input_tokens),
+        input=whole(usage.input_tokens),
+        cache_read=whole(usage.cache_read_input_tokens),
         cache_write_5m=five_minutes,
         cache_write_1h=hour,
         output=output,
@@ -81,7 +81,3 @@ def encode_usage(usage: Usage | None, tier: str | None, rest: Json = None) -> di
     if isinstance(rest, dict):
         wire |= rest
     return wire
-
-
-def _whole(count: Count) -> int:
-    return max(int(count), 0) if count else 0

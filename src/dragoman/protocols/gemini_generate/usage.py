@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.canonical.parts import Json
-from dragoman.canonical.usage import Usage, split
+from dragoman.canonical.usage import Usage, split, whole
 from dragoman.protocols.gemini_generate.reading import rest
 from dragoman.protocols.gemini_generate.types import ModalityTokenCount, UsageMetadata
 
@@ -26,7 +26,7 @@ def read_usage(metadata: UsageMetadata) -> Usage | None:
     if prompt is None and written is None and total is None:
         return None
     read = (prompt or 0) + (metadata.tool_use_prompt_token_count or 0)
-    thoughts = max(metadata.thoughts_token_count or 0, 0)
+    thoughts = whole(metadata.thoughts_token_count)
     if written is None:
         written = max((total or 0) - read - thoughts, 0)
     elif thoughts and total is not None and total == read + written:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from dragoman.canonical.usage import Usage, split
+from dragoman.canonical.usage import Usage, split, whole
 
 Count = int | float | None
 """Some servers write counts as floats."""
@@ -75,12 +75,12 @@ def decode_usage(wire: WireUsage) -> Usage:
         prompt.cache_creation_input_tokens,
         wire.cache_creation_input_tokens,
     )
-    hour = _whole(creation.ephemeral_1h_input_tokens)
+    hour = whole(creation.ephemeral_1h_input_tokens)
     if creation.ephemeral_5m_input_tokens is not None:
-        written = _whole(creation.ephemeral_5m_input_tokens)
+        written = whole(creation.ephemeral_5m_input_tokens)
     else:
         written = max(0, written - hour)
-    prompt_total, completion_total = _whole(wire.prompt_tokens), _whole(wire.completion_tokens)
+    prompt_total, completion_total = whole(wire.prompt_tokens), whole(wire.completion_tokens)
     uncached, read, written, hour, audio, image = split(
         prompt_total,
         _first(
@@ -91,15 +91,15 @@ def decode_usage(wire: WireUsage) -> Usage:
         ),
         written,
         hour,
-        _whole(prompt.audio_tokens),
-        _whole(prompt.image_tokens),
+        whole(prompt.audio_tokens),
+        whole(prompt.image_tokens),
     )
-    hidden = max(0, _whole(wire.total_tokens) - prompt_total - completion_total)
+    hidden = max(0, whole(wire.total_tokens) - prompt_total - completion_total)
     text, reasoning, output_audio, output_image = split(
         completion_total + hidden,
-        max(hidden, _whole(completion.reasoning_tokens)),
-        _whole(completion.audio_tokens),
-        _whole(completion.image_tokens),
+        max(hidden, whole(completion.reasoning_tokens)),
+        whole(completion.audio_tokens),
+        whole(completion.image_tokens),
     )
     return Usage(
         input=uncached,
@@ -158,10 +158,6 @@ def encode_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _whole(count: Count) -> int:
-    return max(0, int(count)) if count else 0
-
-
 def _first(*counts: Count) -> int:
     """The first count that was given."""
-    return next((_whole(count) for count in counts if count is not None), 0)
+    return next((whole(count) for count in counts if count is not None), 0)

@@ -110,6 +110,11 @@ class SettingValues(Given):
         description="Who may read `/metrics`: whoever has an admin key or the token of "
         "`DRAGOMAN_METRICS_TOKEN` (`admin`), everyone (`open`), or nobody (`off`).",
     )
+    gateway_usage: bool = Field(
+        False,
+        description="Whether every answer tells what it cost, as a member `gateway_usage`; answers to "
+        "clients that name the provider `huggingface` always do.",
+    )
     unpriced: Literal["auto", "allow", "block", "estimate"] = Field(
         "auto",
         description="What becomes of a request whose price nobody knows: it is served and counted "
