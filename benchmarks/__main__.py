@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import latency, startup, streams, throughput, translation
+from benchmarks import latency, ledger, metrics, startup, streams, throughput, translation
 from benchmarks.children import stopping_cleanly
 from benchmarks.options import Options
 from benchmarks.report import Circumstances, Table, write_markdown
@@ -18,6 +18,8 @@ MEASUREMENTS: dict[str, Callable[[Options], list[Table]]] = {
     "translation": translation.measure,
     "streams": streams.measure,
     "startup": startup.measure,
+    "ledger": ledger.measure,
+    "metrics": metrics.measure,
 }
 _PLACES = {"--litellm": "PYTHON", "--portkey": "FOLDER", "--markdown": "DOCUMENT"}
 

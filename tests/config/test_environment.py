@@ -84,6 +84,7 @@ def test_every_setting_has_a_variable() -> None:
         idempotency_hours=0.0,
         log_prompts=True,
         allow_private_urls=("nas.local:8080", "10.0.0.0/8"),
+        metrics="open",
         unpriced="estimate",
         unpriced_price={"input": "0.15", "output": "1.20"},
     )

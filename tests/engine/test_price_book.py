@@ -133,6 +133,20 @@ def test_a_changed_list_changes_the_price_and_the_day() -> None:
     assert desk.price(one, "org/a") is None
 
 
+def test_a_list_that_is_fetched_for_its_prices_does_not_say_where_requests_go() -> None:
+    desk = Desk(listing(a="0.000001"))
+    one = channel("openrouter", "org/a", "org/b")
+    desk.fetch(one)
+    assert desk.site.lists.lists(one, "org/a") is None
+    assert desk.site.lists.lists(one, "org/b") is None
+
+
+def test_without_a_price_list_a_channel_that_names_its_models_is_not_asked_for_them() -> None:
+    desk = Desk()
+    desk.fetch(channel("openai", "gpt-4o"))
+    assert desk.site.urls == []
+
+
 def test_a_list_that_cannot_be_fetched_leaves_the_prices_as_they_were() -> None:
     desk = Desk(listing(a="0.000001"), Script(b"oops", status=500))
     one = channel("openrouter", "org/a")

@@ -238,6 +238,24 @@ def test_a_key_whose_process_died_is_free(site: Site, door: Any) -> None:
     assert "idempotent-replayed" not in reply.headers
 
 
+def test_a_lost_answer_that_was_charged_is_not_charged_twice(site: Site, door: Any) -> None:
+    """As a kill -9 leaves it: the ledger has the request, and nobody has its answer."""
+    key = fresh()
+    first = send(site.gateway, key)
+    site.gateway.stop()
+    database = sqlite3.connect(site.gateway.folder / "data" / "dragoman.db")
+    with database:
+        database.execute("UPDATE idempotency SET state = 'open', size = 0, sealed = NULL")
+    database.close()
+    site.gateway.restart()
+    for _ in range(2):
+        lost = send(site.gateway, key)
+        assert code(lost) == (409, "idempotent_answer_lost")
+        assert lost.headers["x-should-retry"] == "false"
+        assert first.headers["x-request-id"] in lost.json["error"]["message"]
+    assert len(door.seen) == 1
+
+
 def _quietly(site: Site, key: str) -> None:
     with contextlib.suppress(OSError, http.client.HTTPException):
         send(site.gateway, key)

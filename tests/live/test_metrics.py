@@ -244,3 +244,21 @@ def test_the_setting_opens_and_closes_it(
     with Gateway(config) as gateway:
         headers = {} if access == "open" else BEARER
         assert ask(gateway, "GET", "/metrics", headers=headers).status == status
+
+
+def test_what_was_not_let_in_is_counted_by_reason(upstream_server: StandIn) -> None:
+    config = configuration(upstream_server.url)
+    config["settings"]["limits"] = {"requests_per_day": 1}
+    with Gateway(config, environ={"DRAGOMAN_METRICS_TOKEN": METRICS_TOKEN}) as gateway:
+        assert [chat(gateway, "openai_chat/text").status for _ in range(3)] == [200, 429, 429]
+        page = Page(gateway)
+        assert page.all("dragoman_requests_refused_total", reason="requests") == [2]
+        assert page.get("dragoman_requests_total", status="429", outcome="error") == 2
+        assert page.all("dragoman_books_known") == [1]
+        assert page.all("dragoman_books_away_seconds") == [0]
+        assert page.all("dragoman_holds") == [0]
+
+
+def test_a_head_request_is_answered(gateway: Gateway) -> None:
+    reply = ask(gateway, "HEAD", "/metrics", headers=AS_SCRAPER)
+    assert (reply.status, reply.body) == (200, b"")

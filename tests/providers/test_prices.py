@@ -147,6 +147,19 @@ def test_providers_are_found_by_our_names(provider: str, model: str) -> None:
     assert not price.free
 
 
+def test_where_a_router_chooses_the_highest_price_counts() -> None:
+    name = "meta-llama/Llama-3.3-70B-Instruct"
+    rows = [row.id for row in get_snapshot().providers if row.id.startswith("huggingface_")]
+    hosts = (shipped_price("huggingface", f"{name}:{id[12:]}", NOON.timestamp()) for id in rows)
+    prices = [price for price in hosts if price is not None]
+    assert len({price.rates.output for price in prices}) > 1
+    for ending in ("", ":fastest", ":preferred", ":cheapest"):
+        price = shipped_price("huggingface", name + ending, NOON.timestamp())
+        assert price is not None
+        assert price.rates.input == max(one.rates.input for one in prices)
+        assert price.rates.output == max(one.rates.output for one in prices)
+
+
 @pytest.mark.parametrize(
     ("provider", "model"),
     [
@@ -155,7 +168,7 @@ def test_providers_are_found_by_our_names(provider: str, model: str) -> None:
         ("openai", "x" * 10_000),
         ("openai", "whisper-1"),  # priced by the hour
         ("gemini", "gemma-3"),  # written as 0, which may mean unknown
-        ("huggingface", "meta-llama/Llama-3.3-70B-Instruct"),  # by whom?
+        ("huggingface", "meta-llama/Llama-3.3-70B-Instruct:nobody"),
         ("ollama", "llama3.3"),
         ("ollama-cloud", "gpt-oss:120b"),
         ("custom", "gpt-4o"),

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.runtime.support import DATABASE, FILE, Home
+from tests.support.postgres import fresh_database
+
+POSTGRES = "postgresql"
 
 
-@pytest.fixture(params=[DATABASE, FILE])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
-    """Each of them."""
-    return Home(tmp_path, request.param)
+@pytest.fixture(params=[DATABASE, FILE, POSTGRES])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
+    """Each of them, and the database on a server."""
+    if request.param != POSTGRES:
+        yield Home(tmp_path, request.param)
+        return
+    with fresh_database() as url:
+        home = Home(tmp_path, DATABASE)
+        home.database_url = url
+        yield home
 
 
 @pytest.fixture

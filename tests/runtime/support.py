@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from dragoman.canonical.secret import Secret
 from dragoman.runtime import Options, Runtime
 from dragoman.runtime.administration import Administrator
 from dragoman.server.admin.contract import Actor
@@ -27,6 +28,7 @@ class Home:
         self.config = folder / "config.json"
         self.environ: dict[str, str] = {}
         self.flags: dict[str, Any] = {}
+        self.database_url: str | None = None
         if kind == FILE:
             self.write(sample() if document is None else document)
 
@@ -41,6 +43,7 @@ class Home:
         return Options(
             config=self.config if self.kind == FILE else None,
             data_dir=self.data_dir,
+            database_url=Secret(self.database_url) if self.database_url else None,
             directory=self.data_dir.parent,
             environ=self.environ,
             **self.flags,

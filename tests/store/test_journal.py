@@ -19,7 +19,7 @@ from dragoman.governance.ledger import Hold, JournalFull, Line, Settled
 from dragoman.store import journal_chores, journal_files, journal_tape
 from dragoman.store.errors import SchemaTooNew, StoreError
 from dragoman.store.journal import Journal
-from dragoman.store.journal_lines import HEADER_BYTES, LINE_BYTES
+from dragoman.store.journal_lines import HEADER_BYTES, LINE_BYTES, encode, frame
 from tests.support.journals import (
     EVERYTHING,
     SMALL,
@@ -152,9 +152,10 @@ def test_admission_stops_while_every_admitted_request_can_still_end(
     journal = opened()
     admitted = fill(journal)
     assert journal.full
-    longest = {"model": "\U0001f409" * 1200}  # cut to what a line may be
     for line in admitted:
-        journal.append(settled(line.id.removeprefix("req-"), **longest))
+        name = line.id.removeprefix("req-")
+        rest = len(frame(encode(settled(name, model="m" * 1000)), 1)) - 1000
+        journal.append(settled(name, model="m" * (LINE_BYTES - rest)))  # no line is longer
     assert journal.open_holds == 0
     found = drain(journal)
     assert [line.id for line in found if isinstance(line, Settled)] == [
@@ -203,7 +204,7 @@ def test_it_does_not_grow_beyond_its_bound(
 ) -> None:
     journal = opened(most_bytes=5 * SMALL)
     number = 0
-    while not journal.full:
+    while not journal.full and number < 10_000:
         clock.now += 2.0
         journal.admit(hold(number))
         journal.append(settled(number))
@@ -286,6 +287,27 @@ def test_a_line_that_rots_while_it_runs_is_not_lost_in_silence(
     assert "1 lines of the journal are lost" in caplog.text
 
 
+@pytest.mark.parametrize("cut", [0, 10, HEADER_BYTES, HEADER_BYTES + 1, 100, 130, SMALL - 1])
+def test_a_file_that_was_cut_has_what_is_before_the_cut(
+    opened: Callable[..., Journal], folder: Path, cut: int
+) -> None:
+    journal = opened()
+    ends = []
+    for number in range(4):
+        journal.admit(hold(number))
+        ends.append(journal._tape.current.end)
+    abandon(journal)
+    os.truncate(folder / "00000001.log", cut)
+
+    again = opened()
+    before = [hold(number) for number in range(4) if ends[number] <= cut]
+    assert list(again.orphans) == before
+    again.admit(hold("new"))
+    abandon(again)
+    found = drain(opened())  # holds may come again, for the file that was cut is not written to
+    assert list(dict.fromkeys(found)) == [*before, hold("new")]
+
+
 def test_a_newer_journal_is_refused(opened: Callable[..., Journal], folder: Path) -> None:
     end(opened())
     path = folder / "00000001.log"
@@ -358,6 +380,8 @@ def test_another_segment_size_is_taken_over(opened: Callable[..., Journal]) -> N
     assert again.size % (2 * SMALL) == 0
     with pytest.raises(ValueError, match="cannot hold a journal"):
         Journal.open(again._directory.with_name("other"), segment_bytes=LINE_BYTES)
+    with pytest.raises(ValueError, match="needs 3 segments"):
+        Journal.open(again._directory.with_name("other"), most_bytes=SMALL)
 
 
 def test_it_is_synced_soon_after_something_was_written(
@@ -417,9 +441,38 @@ def test_a_failed_sync_is_made_good_in_another_file(
     journal.tend()
     assert synced == ["00000001", "00000002"]
     journal.admit(hold("yes"))
+    lines = [hold("safe"), hold("unsafe"), settled("unsafe"), hold("yes")]
+    assert journal.behind == 4
+    assert journal.pending(EVERYTHING).lines == lines, "while it runs, none comes twice"
     abandon(journal)
     (folder / "00000001.log").unlink()  # it may hold anything
-    assert opened().orphans == (hold("yes"),)
+    again = opened()
+    assert again.orphans == (hold("yes"),)
+    assert drain(again) == lines[1:]
+
+
+def test_nothing_is_deleted_before_its_open_holds_are_safe(
+    opened: Callable[..., Journal], folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    journal = opened(segment_bytes=4 * SMALL)
+    journal.admit(hold("long"))
+    number = 0
+    while len(journal._tape.segments) == 1:
+        number += 1
+        journal.admit(hold(number))
+        journal.append(settled(number))
+    drain(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_chores, "sync", fail)
+        journal.tend()
+    assert (folder / "00000001.log").exists()
+    for _ in range(3):
+        clock.now += 1.0
+        journal.tend()
+    assert not (folder / "00000001.log").exists()
 
 
 def test_what_the_disk_will_not_take_waits_in_memory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from zlib import crc32
 
 import msgspec
@@ -19,6 +20,7 @@ from dragoman.store.journal_lines import (
     encode,
     frame,
     header,
+    read_lines,
     survey,
 )
 from tests.support.journals import any_line, hold, released, settled
@@ -78,6 +80,24 @@ def test_a_flipped_byte_never_makes_a_wrong_line(lines: list[Line], data: st.Dat
     ]
     assert found == others, "only the line that was hit is lost"
     assert seen.damaged or seen.torn, "and never silently"
+
+
+def test_a_long_segment_is_read_piece_by_piece(tmp_path: Path) -> None:
+    lines: list[Line] = [settled(number, model="m" * (number % 977)) for number in range(2000)]
+    whole, ends = segment(lines)
+    damaged = bytearray(whole)
+    hits = range(3, len(lines), 7)  # some of them where one piece ends and the next begins
+    for hit in hits:
+        damaged[ends[hit] - 60] ^= 1
+    path = tmp_path / "segment"
+    path.write_bytes(damaged + bytes(LINE_BYTES))
+    assert len(whole) > 1_000_000
+    for first in (0, 1, 1500):
+        start = ends[first - 1] if first else HEADER_BYTES
+        found = [*read_lines(path, NUMBER, start, ends[-1])]
+        wanted = [one for one in range(first, len(lines)) if one not in hits]
+        assert [decode(payload) for _, payload in found] == [lines[one] for one in wanted]
+        assert [end for end, _ in found] == [ends[one] for one in wanted]
 
 
 def test_a_line_of_another_segment_is_none() -> None:

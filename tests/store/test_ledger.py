@@ -23,7 +23,7 @@ from dragoman.store import ledger_check
 from dragoman.store.errors import EntryRefused
 from dragoman.store.ledger import LedgerStore
 from dragoman.store.sql import SQLStore
-from dragoman.store.store import AuditEntry
+from dragoman.store.store import AuditEntry, Transaction
 from tests.support.ledgers import BEGAN, DAY, Home, home_of, standing_of, topup, used
 
 Work = Callable[[LedgerStore], Awaitable[Any]]
@@ -99,15 +99,44 @@ REFUSED = [
 ]
 
 
-def test_an_entry_that_cannot_be_books_nothing_at_all(home: Home) -> None:
-    async def work(ledger: LedgerStore) -> None:
+def test_an_entry_that_cannot_be_is_refused_and_nothing_booked(home: Home) -> None:
+    async def work(store: SQLStore) -> None:
+        ledger = store.ledger()
         await ledger.book([topup(1, 10**9)])
         for entry, reason in REFUSED:
+
+            def step(at: Transaction, entry: Entry = entry) -> None:
+                at.book(used(2))
+                at.book(entry)
+
             with pytest.raises(EntryRefused, match=reason) as refused:
-                await ledger.book([used(2), entry])
+                await store.write(step)
             assert refused.value.id == entry.id
             assert [one.entry.id for one in await ledger.entries()] == ["t1"]
             assert await ledger.balances() == {CASH: -(10**9), credit_of(3): 10**9}
+        assert (await ledger.verify()).ok
+
+    asyncio.run(home.doing(work))
+
+
+def test_an_entry_that_cannot_be_does_not_keep_others_out(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch = [used(1)]
+    for number, (entry, _) in enumerate(REFUSED, start=10):
+        batch += [msgspec.structs.replace(entry, id=f"bad{number}"), used(number)]
+
+    async def work(ledger: LedgerStore) -> None:
+        await ledger.book([topup(1, 10**9)])
+        await ledger.book(batch)
+        await ledger.book(batch)
+        good = [entry for entry in batch if not entry.id.startswith("bad")]
+        assert (await ledger.totals()).requests == len(good)
+        assert await ledger.standing(BEGAN) == standing_of([topup(1, 10**9), *good], BEGAN)
+        notes = await ledger.entries(Sought(kind="refused"))
+        assert {one.entry.id for one in notes} == {e.id for e in batch} - {e.id for e in good}
+        assert all("cannot be booked" in one.entry.reason for one in notes)
+        assert all(f"{one.entry.id!r} cannot be booked" in caplog.text for one in notes)
         assert (await ledger.verify()).ok
 
     run(home, work)

@@ -122,12 +122,12 @@ class PostgresMachine(LedgerMachine):
 
 def test_the_ledger_in_a_file_is_a_dictionary() -> None:
     run_state_machine_as_test(
-        LedgerMachine, settings=settings(max_examples=25, stateful_step_count=15, deadline=None)
+        LedgerMachine, settings=settings(max_examples=12, stateful_step_count=15, deadline=None)
     )
 
 
 def test_the_ledger_on_a_server_is_a_dictionary() -> None:
     need_postgres()
     run_state_machine_as_test(
-        PostgresMachine, settings=settings(max_examples=4, stateful_step_count=12, deadline=None)
+        PostgresMachine, settings=settings(max_examples=3, stateful_step_count=10, deadline=None)
     )

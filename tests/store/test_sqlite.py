@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from dragoman.store.errors import StoreError
+from dragoman.store.errors import DatabaseAway, StoreError
 from dragoman.store.sqlite import SQLiteStore
 from tests.store.homes import SECRET_KEY
 from tests.store.test_store import CANARY, CHANNEL, KEY
@@ -59,3 +61,31 @@ def test_what_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
         with pytest.raises(StoreError) as caught:
             asyncio.run(SQLiteStore.open(path, SECRET_KEY))
         assert "cannot be" in str(caught.value)
+
+
+def test_a_lock_that_is_held_on_to_is_waited_for_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dragoman.store.sqlite._BUSY_MILLISECONDS", 500)
+    waits: list[int] = []
+    original = SQLiteStore._wait_for_locks
+
+    def noted(store: SQLiteStore, milliseconds: int) -> None:
+        waits.append(milliseconds)
+        original(store, milliseconds)
+
+    monkeypatch.setattr(SQLiteStore, "_wait_for_locks", noted)
+
+    async def work(store: SQLiteStore) -> None:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(3):
+                with pytest.raises(DatabaseAway, match="locked"):
+                    await store.write(lambda step: step.add_key(KEY))
+                assert await store.keys() == [], "reading waits for nobody"
+            assert waits == [100]
+            other.execute("ROLLBACK")
+        await store.write(lambda step: step.add_key(KEY))
+        assert waits == [100, 500]
+
+    run(path, work)

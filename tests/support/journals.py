@@ -57,6 +57,7 @@ def drain(journal: Journal, most: int = 100) -> list[Line]:
     found: list[Line] = []
     while journal.behind:
         batch = journal.pending(most)
+        assert batch.lines, "lines that cannot be had"
         found += batch.lines
         journal.forget(batch.end)
     return found

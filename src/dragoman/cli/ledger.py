@@ -58,10 +58,7 @@ def verify(
             say(f"The books add up: {found.entries:,} entries, {found.accounts:,} accounts.")
         if not found.ok:
             if not as_json:
-                lines = (
-                    f"\n  {one.what} {printable(one.of)}: {printable(one.message)}"
-                    for one in found.discrepancies
-                )
+                lines = (f"\n  {printable(words)}" for words in found.words)
                 complain(f"the books, {found.entries:,} entries, do not add up:{''.join(lines)}")
             raise typer.Exit(ExitCode.FAILED)
 

@@ -102,10 +102,13 @@ async def _serve(options: Options) -> None:
             days=settings.request_log_days,
         )
         administrator = Administrator(runtime, recorder)
-        books = runtime.store.ledger()
+        administrator.accounts.live = accounting.live
+        ledger = runtime.store.ledger()
 
-        async def charged(request_id: str) -> bool:
-            return bool(await books.costs([request_id]))
+        async def charged(request_id: str) -> bool | None:
+            # Asked before the tables are: what is in the journal now may be there then.
+            behind = bookkeeper.state.behind
+            return bool(await ledger.costs([request_id])) or (None if behind else False)
 
         idempotency = Idempotency(
             runtime.store.idempotency(),

@@ -37,7 +37,7 @@ def email(value: Any) -> str:
 
 USER: Mapping[str, Check] = {
     "name": checks.label,
-    "email": checks.blank_or(email, then=""),
+    "email": checks.blank_or(email, blank=("",), then=""),
     "enabled": checks.boolean,
     "prepaid": checks.boolean,
     "limits": limits.limits,
@@ -56,10 +56,10 @@ TRIAL: Mapping[str, Check] = {
 
 CREDIT: Mapping[str, Check] = {
     "kind": checks.one_of("topup", "refund", "adjustment"),
-    "amount_usd": limits.amount,
-    "amount_nano_usd": checks.whole(-MOST_NANO, MOST_NANO),
-    "reason": checks.blank_or(checks.text, then=""),
-    "request_id": checks.blank_or(checks.text, then=""),
+    "amount_usd": checks.nullable(limits.amount),
+    "amount_nano_usd": checks.nullable(checks.whole(-MOST_NANO, MOST_NANO)),
+    "reason": checks.blank_or(checks.text, blank=("",), then=""),
+    "request_id": checks.blank_or(checks.text, blank=("",), then=""),
 }
 
 
@@ -135,7 +135,7 @@ def trial_document(trial: Trial) -> dict[str, Any]:
 def read_credit(raw: Any) -> Credit:
     """A booking that is asked for. Raises Refusal."""
     fields = read_fields(raw, CREDIT, required=("kind",))
-    named = [name for name in ("amount_usd", "amount_nano_usd") if name in fields]
+    named = [name for name in ("amount_usd", "amount_nano_usd") if fields.get(name) is not None]
     if not named:
         raise Refusal(Problem("amount_usd", "is missing"))
     if len(named) > 1:

@@ -61,9 +61,10 @@ def estimate_input(request: Request) -> int:
 class EstimatedUsage:
     """A stream decoder that adds the usage, marked as estimated, if the stream ends without any."""
 
-    def __init__(self, decoder: StreamDecoder, request: Callable[[], Request]) -> None:
+    def __init__(self, decoder: StreamDecoder, input_tokens: Callable[[], int]) -> None:
+        """``input_tokens`` estimates, if that is needed, what was read."""
         self._decoder = decoder
-        self._request = request
+        self._input_tokens = input_tokens
         self._produced = Produced()
         self._reported = False
 
@@ -83,8 +84,7 @@ class EstimatedUsage:
         events = self._decoder.finish()
         self._count(events)
         if not self._reported:
-            usage = self._produced.usage(estimate_input(self._request()), None)
-            events.append(UsageUpdate(usage))
+            events.append(UsageUpdate(self._produced.usage(self._input_tokens(), None)))
         return events
 
     def _count(self, events: list[Event]) -> None:

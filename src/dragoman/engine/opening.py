@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from dragoman.canonical.errors import GatewayError, UpstreamBroken
 from dragoman.canonical.secret import Secret
 from dragoman.engine.journey import Attempt
+from dragoman.engine.quoting import mask
 from dragoman.engine.reply import Deadlines
 from dragoman.engine.tasks import spawn
 from dragoman.engine.transport import Transport
@@ -137,6 +138,8 @@ class Openings:
                 raise UpstreamBroken(f"The upstream's answer exceeds {MAX_STEP_BYTES} bytes.")
             headers = [field for field in reply.headers.items() if field[0] != "set-cookie"]
             headers += [("set-cookie", cookie) for cookie in reply.cookies()]
+            if reply.status >= 400:
+                body = mask(body.decode("latin-1"), request).encode("latin-1")
             return HttpReply(status=reply.status, headers=headers, body=body)
 
     async def _send_quietly(self, channel: Channel, request: HttpRequest) -> None:

@@ -32,8 +32,10 @@ from dragoman.engine.journey import Attempt
 from dragoman.engine.keepalive import PING_SECONDS, KeepAlive
 from dragoman.engine.opening import Openings
 from dragoman.engine.outbound import build_request
+from dragoman.engine.produced import tells_usage, usage_of
 from dragoman.engine.reading import decoder_for, read_to_end
 from dragoman.engine.reply import Deadlines, UpstreamReply
+from dragoman.engine.token_counts import TokenCounter, model_key
 from dragoman.engine.transport import Transport
 from dragoman.protocols.base import Encoded, ModelProfile, Protocol
 from dragoman.protocols.think_tags import QUIRK as THINK_TAG
@@ -60,6 +62,7 @@ class Pipeline:
         transport: Transport,
         dispatcher: Dispatcher,
         openings: Openings | None = None,
+        counter: TokenCounter | None = None,
         deadlines: Deadlines | None = None,
         ping_seconds: float = PING_SECONDS,
     ) -> None:
@@ -69,6 +72,7 @@ class Pipeline:
         self.transport = transport
         self.openings = openings or Openings(transport)
         self.dispatcher = dispatcher
+        self.counter = counter or TokenCounter()
         self._fetcher = Fetcher(transport)
         self._deadlines = deadlines or Deadlines()
         self._ping_seconds = ping_seconds
@@ -153,6 +157,9 @@ class Pipeline:
                 answer.hurry(seconds)
         await self._opened(call, attempt, opened, origin, answer)
         call.remember_answer(upstream)
+        if not call.parsed.previous:  # else more was read than is in the request
+            key = model_key(channel.provider, attempt.upstream_model)
+            self.counter.learn(key, lambda: call.request, call.trace.usage)
 
     async def _opened(
         self, call: Call, attempt: Attempt, opened: Opened, origin: Origin, answer: Answer
@@ -212,7 +219,7 @@ class Pipeline:
 
     async def _stream(self, meeting: _Meeting) -> None:
         call, reply, answer = meeting.call, meeting.reply, meeting.answer
-        flow = call.flow = _flow(meeting)
+        flow = call.flow = self._flow(meeting)
         held: list[bytes] = []  # what came before the first content, which may yet be thrown away
         while not flow.ended and (chunk := await reply.chunk()):
             data, events = flow.feed(chunk)
@@ -246,7 +253,7 @@ class Pipeline:
         )
         body = b""
         if media_type(reply.headers.get("content-type", "")) == "text/event-stream":
-            decoder = decoder_for(upstream, origin, lambda: call.request, whole=True)
+            decoder = decoder_for(upstream, origin, lambda: self._input_of(meeting), whole=True)
             response = await read_to_end(reply, decoder)
         else:
             body = await reply.read()
@@ -254,6 +261,9 @@ class Pipeline:
             read = upstream.glance_response if forwarded else upstream.decode_response
             assert read is not None
             response = read(body, origin)
+            if not tells_usage(response):
+                full = upstream.decode_response(body, origin) if forwarded else response
+                response.usage = usage_of(full, self._input_of(meeting))
         call.answered(response)
         if not meeting.forwards or not body:
             shown = filtered(response, meeting.filter)
@@ -269,6 +279,8 @@ class Pipeline:
         go."""
         call, answer = meeting.call, meeting.answer
         response = meeting.upstream.decode_response(await meeting.reply.read(), meeting.origin)
+        if not tells_usage(response):
+            response.usage = usage_of(response, self._input_of(meeting))
         call.answered(response)
         response = filtered(response, meeting.filter)
         call.entitle(response)
@@ -278,6 +290,19 @@ class Pipeline:
         call.settle()
         await _send(call, answer, call.last(data))
         await answer.end()
+
+    def _flow(self, meeting: _Meeting) -> Flow:
+        call, upstream, origin = meeting.call, meeting.upstream, meeting.origin
+        if meeting.forwards:
+            return upstream.stream_relay(call.parsed, origin)
+        encoder = call.protocol.stream_encoder(call.request)
+        decoder = decoder_for(upstream, origin, lambda: self._input_of(meeting))
+        return Translation(decoder, encoder, meeting.filter, call.entitle)
+
+    def _input_of(self, meeting: _Meeting) -> int:
+        """How many tokens the upstream has read, if it does not tell."""
+        key = model_key(meeting.attempt.channel.provider, meeting.origin.model)
+        return self.counter.count_parsed(key, meeting.call.parsed, lambda: meeting.call.request)
 
 
 def _encoded(
@@ -319,15 +344,6 @@ class _Meeting(NamedTuple):
     def filter(self) -> EventFilter | None:
         """What is done to the events of this answer."""
         return filter_for(self.upstream, self.origin, self.call.protocol, self.think_tag)
-
-
-def _flow(meeting: _Meeting) -> Flow:
-    call, upstream, origin = meeting.call, meeting.upstream, meeting.origin
-    if meeting.forwards:
-        return upstream.stream_relay(call.parsed, origin)
-    encoder = call.protocol.stream_encoder(call.request)
-    decoder = decoder_for(upstream, origin, lambda: call.request)
-    return Translation(decoder, encoder, meeting.filter, call.entitle)
 
 
 async def _end_with_error(call: Call, answer: Answer, error: GatewayError) -> None:

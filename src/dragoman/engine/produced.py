@@ -133,10 +133,13 @@ class Produced:
                 pieces.clear()
 
 
-def usage_of_whole(response: Response, input_tokens: int) -> Usage:
-    """The usage of a whole answer: as reported or else, marked so, as estimated."""
-    if response.usage is not None and response.usage.total > 0:
-        return response.usage
+def tells_usage(response: Response) -> bool:
+    """Whether the upstream has said what a whole answer used."""
+    return response.usage is not None and response.usage.total > 0
+
+
+def usage_of(response: Response, input_tokens: int) -> Usage:
+    """What a whole answer used, as estimated, and marked so."""
     produced = Produced()
     produced.see_response(response)
     return produced.usage(input_tokens, None)

@@ -13,7 +13,14 @@ MASK = "***"
 _SHORTEST = 8
 """Shorter values are no secrets, and may be words."""
 _PLAIN_HEADERS = frozenset(
-    {"accept", "accept-encoding", "anthropic-beta", "anthropic-version", "content-type", "user-agent"}
+    {
+        "accept",
+        "accept-encoding",
+        "anthropic-beta",
+        "anthropic-version",
+        "content-type",
+        "user-agent",
+    }
 )
 _PLAIN_FIELDS = frozenset({"alt", "client_id", "grant_type", "pagesize", "scope"})
 _FORM = "application/x-www-form-urlencoded"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dragoman.canonical.collect import Collector
 from dragoman.canonical.errors import UpstreamBroken
 from dragoman.canonical.events import Event, PartDelta
-from dragoman.canonical.request import Request
 from dragoman.canonical.response import Response
 from dragoman.canonical.signature import Origin
 from dragoman.engine.estimate import EstimatedUsage
@@ -16,12 +15,12 @@ from dragoman.protocols.base import Protocol, StreamDecoder
 
 
 def decoder_for(
-    upstream: Protocol, origin: Origin, request: Callable[[], Request], *, whole: bool = False
+    upstream: Protocol, origin: Origin, input_tokens: Callable[[], int], *, whole: bool = False
 ) -> StreamDecoder:
-    """The protocol's decoder, with an estimate of the usage where the upstream tells none. ``request``
-    gives what was asked; ``whole``: the answer leaves in one piece."""
+    """The protocol's decoder, with an estimate of the usage where the upstream tells none, for which
+    ``input_tokens`` counts what was asked; ``whole``: the answer leaves in one piece."""
     make = upstream.whole_decoder if whole else None
-    return EstimatedUsage((make or upstream.stream_decoder)(origin), request)
+    return EstimatedUsage((make or upstream.stream_decoder)(origin), input_tokens)
 
 
 async def read_to_end(reply: UpstreamReply, decoder: StreamDecoder) -> Response:

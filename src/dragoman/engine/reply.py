@@ -8,7 +8,9 @@ from types import TracebackType
 
 import msgspec
 
-from dragoman.canonical.errors import UpstreamBroken, UpstreamTimeout
+from dragoman.canonical.errors import GatewayError, UpstreamBroken, UpstreamTimeout
+from dragoman.engine.quoting import mask_error
+from dragoman.wire.http import HttpRequest
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 """Largest whole answer taken from an upstream, decoded; a decompression bomb stops here."""
@@ -60,7 +62,9 @@ class Exchange:
     connection back, any other is closed so that the upstream stops working.
     """
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(self, deadlines: Deadlines, request: HttpRequest | None = None) -> None:
+        """Of ``request``, no error that leaves the block says what is secret."""
+        self.asked = request
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
         self._due = self._end = 0.0
@@ -119,6 +123,8 @@ class Exchange:
             self._timer.cancel()
             self._timer = None
         self.close(clean=error is None)
+        if self.asked is not None and isinstance(error, GatewayError):
+            mask_error(error, self.asked)
         if self._expired:
             self._expired = False
             assert self._task is not None

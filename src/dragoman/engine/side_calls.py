@@ -11,13 +11,13 @@ from dragoman.canonical.errors import UpstreamError, UpstreamRejected
 from dragoman.canonical.notes import Note, summary
 from dragoman.canonical.request import Request
 from dragoman.engine.bill import Bill
-from dragoman.engine.estimate import estimate_input
 from dragoman.engine.exchange import check_status, deadlines_for, learn
 from dragoman.engine.journey import Attempt, Journey, header_text
 from dragoman.engine.outbound import build_request
 from dragoman.engine.pipeline import Pipeline
 from dragoman.engine.records import Trace
 from dragoman.engine.reply import Deadlines
+from dragoman.engine.token_counts import model_key
 from dragoman.protocols.base import EmbeddingCodecs, Encoded, Protocol, TokenCountCodecs
 from dragoman.providers.opening import Opened, Purpose
 from dragoman.routing.channel import Channel
@@ -87,7 +87,7 @@ class SideCalls:
             upstream = self._pipeline.protocols[endpoint.protocol]
             model = attempt.upstream_model
             if upstream.token_count is None:
-                return _estimated(codecs, request, attempt)
+                return self._estimated(codecs, request, attempt)
             profile = self._pipeline.profile_of(channel, upstream.name, model)
             encoded = upstream.token_count.encode_request(request, profile)
             path = upstream.token_count.endpoint(model)
@@ -96,11 +96,19 @@ class SideCalls:
             except UpstreamRejected:
                 # Compatible servers often lack the counting route; a guess serves better than a
                 # failure, and the header tells which it is.
-                return _estimated(codecs, request, attempt)
+                return self._estimated(codecs, request, attempt)
             count = upstream.token_count.decode_response(body)
             return SideAnswer(body=codecs.encode_response(count), headers=_headers(attempt, []))
 
         return await self._first_answer(journey, plan, ask)
+
+    def _estimated(
+        self, codecs: TokenCountCodecs, request: Request, attempt: Attempt
+    ) -> SideAnswer:
+        headers = {**_headers(attempt, []), "dragoman-estimated": "true"}
+        key = model_key(attempt.channel.provider, attempt.upstream_model)
+        count = self._pipeline.counter.count(key, request)
+        return SideAnswer(body=codecs.encode_response(count), headers=headers)
 
     async def _first_answer(
         self, journey: Journey, plan: Plan, ask: Callable[[Attempt], Awaitable[SideAnswer]]
@@ -158,11 +166,6 @@ class SideCalls:
             learn(attempt, reply, self._pipeline.dispatcher.clock())
             await check_status(upstream, reply)
             return await reply.read()
-
-
-def _estimated(codecs: TokenCountCodecs, request: Request, attempt: Attempt) -> SideAnswer:
-    headers = {**_headers(attempt, []), "dragoman-estimated": "true"}
-    return SideAnswer(body=codecs.encode_response(estimate_input(request)), headers=headers)
 
 
 def _headers(attempt: Attempt, notes: list[Note]) -> dict[str, str]:

@@ -9,6 +9,8 @@ from dragoman.canonical.request import Request
 from dragoman.canonical.usage import Usage
 from dragoman.engine.estimate import features_of
 from dragoman.governance.calibration import Calibration
+from dragoman.governance.tokens import quick_count
+from dragoman.protocols.base import Parsed
 
 
 class TokenCounter:
@@ -21,6 +23,13 @@ class TokenCounter:
     def count(self, key: str, request: Request) -> int:
         """Input tokens of ``request``; at least 1."""
         return self.calibration.count(key, features_of(request))
+
+    def count_parsed(self, key: str, parsed: Parsed, request: Callable[[], Request]) -> int:
+        """As ``count``, for a request that may not be decoded yet, nor need let itself be."""
+        try:
+            return self.count(key, request())
+        except GatewayError:
+            return quick_count(parsed.body)
 
     def learn(self, key: str, request: Callable[[], Request], usage: Usage | None) -> None:
         """Take in what an upstream reported for a request, which is decoded only if there is something

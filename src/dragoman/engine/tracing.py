@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,6 +34,8 @@ QUEUE = 10_000
 """Records that wait to become spans; beyond them new ones are lost to OpenTelemetry."""
 _WAIT_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
+_BREATH_SECONDS = 0.0001
+"""Python makes the event loop wait five milliseconds for a thread that computes without a pause."""
 _MOST_PARENTS = 100_000
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACES = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -135,6 +138,7 @@ class Tracing:
         self._parents: dict[str, Parent] = {}
         self._noted = threading.Event()
         self._closing = False
+        self._told_of_failure = False
         self._thread = threading.Thread(target=self._work, name="opentelemetry", daemon=True)
 
     def start(self) -> None:
@@ -151,7 +155,7 @@ class Tracing:
                 return
 
     def note(self, record: RequestRecord) -> None:
-        """A request is over. Takes less than a microsecond and cannot fail."""
+        """A request is over. Takes a few microseconds and cannot fail."""
         parent = self._parents.pop(record.id, None) if self._parents else None
         if len(self._queue) >= QUEUE:
             self.dropped += 1
@@ -181,6 +185,7 @@ class Tracing:
             self._noted.clear()
             while self._queue:
                 self._send(sender, self._queue.popleft())
+                time.sleep(_BREATH_SECONDS)
             if self._closing:
                 break
         sender.close()
@@ -192,8 +197,6 @@ class Tracing:
             if not self._told_of_failure:
                 logger.exception("a request could not be told to OpenTelemetry")
             self._told_of_failure = True
-
-    _told_of_failure = False
 
 
 def _open(wanted: Wanted, endpoint_of: PlaceOf) -> Sender:

@@ -80,7 +80,7 @@ class NetworkExchange(Exchange):
     def __init__(
         self, session: aiohttp.ClientSession | None, request: HttpRequest, deadlines: Deadlines
     ) -> None:
-        super().__init__(deadlines)
+        super().__init__(deadlines, request)
         self._session = session
         self._request = request
         self._headers: Mapping[str, str] = request.headers

@@ -24,6 +24,7 @@ is ever changed or taken back: a mistake is mended by another entry.
     adjustment    adjustments ∓amount · credit ±amount
     trial         grants −amount · trial +amount           and back when a trial is ended
     orphan        none                                     a hold that a crash left open, released
+    refused       none                                     an entry that could not be booked, as a note
 """
 
 from __future__ import annotations

@@ -111,3 +111,8 @@ class SelfCheck(msgspec.Struct, kw_only=True, frozen=True):
     def ok(self) -> bool:
         """Whether everything adds up."""
         return not self.discrepancies
+
+    @property
+    def words(self) -> list[str]:
+        """A sentence for each discrepancy."""
+        return [f"{one.what} {one.of}: {one.message}" for one in self.discrepancies]

@@ -33,6 +33,7 @@ _LISTED_AS = {
 }
 _HOSTED_AS = "huggingface_"
 """How the price list's ids begin of what the Hugging Face router has served elsewhere."""
+_CHOOSING = frozenset({"", "fastest", "preferred", "cheapest"})
 
 # Bucket → the price list's names of its price, the nearest first. Its cache_write is for both times.
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -54,7 +55,7 @@ _DAY = 86_400
 
 
 def load() -> None:
-    """Read the data now: it takes 0.3 s and 30 MB, which need not fall into the first request."""
+    """Read the data now: it takes 0.3 s and 13 MB, which need not fall into the first request."""
     _providers()
     _bounds()
 
@@ -68,11 +69,31 @@ def shipped_price(provider: str, model: str, now: float) -> Price | None:
     """What ``model`` (the provider's own name for it) costs at ``now`` (Unix time); None if the list
     has no price for it by the token. Never nothing for want of knowledge: the list writes a free
     model and one of unknown price the same way, so only a name that says ``:free`` is free."""
-    row, name = _row(provider, model)
-    found = None if row is None else row.find_model(name, all_providers=_all())
-    if found is None:
-        return None
-    return _price(found, now, is_free=model.endswith(":free"))
+    if provider == "huggingface":
+        return _hosted_price(model, now)
+    row = _providers().get(_LISTED_AS.get(provider, provider))
+    found = None if row is None else row.find_model(model, all_providers=_all())
+    return None if found is None else _price(found, now, is_free=model.endswith(":free"))
+
+
+def _hosted_price(model: str, now: float) -> Price | None:
+    """That of the host whose name follows the model's. Where the router chooses, the highest of them, as
+    long as its own list is not known."""
+    name, _, ending = model.partition(":")
+    hosts = (
+        row
+        for id, row in _providers().items()
+        if id.startswith(_HOSTED_AS) and (ending in _CHOOSING or id == _HOSTED_AS + ending)
+    )
+    found = [one for row in hosts if (one := row.find_model(name)) is not None]
+    prices = [price for one in found if (price := _price(one, now, is_free=False)) is not None]
+    if len(prices) < 2:
+        return prices[0] if prices else None
+    highest = Rates(
+        input=max(price.rates.input for price in prices),
+        output=max(price.rates.output for price in prices),
+    )
+    return Price(rates=highest, source=prices[0].source, as_of=prices[0].as_of)
 
 
 def next_change(now: float) -> float:
@@ -121,15 +142,6 @@ def _tiered(listed: ModelPrice) -> Iterator[Any]:
                 yield value
 
 
-def _row(provider: str, model: str) -> tuple[Provider | None, str]:
-    """The list's row of the provider, and the model's name there."""
-    rows = _providers()
-    if provider == "huggingface":
-        name, _, host = model.rpartition(":")
-        return rows.get(_HOSTED_AS + host), name
-    return rows.get(_LISTED_AS.get(provider, provider)), model
-
-
 @functools.cache
 def _all() -> list[Provider]:
     return list(_providers().values())
@@ -139,7 +151,7 @@ def _all() -> list[Provider]:
 def _providers() -> dict[str, Provider]:
     # Its function calc_price would take similar provider ids for the same, and remember every model
     # name that was ever asked for.
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - 0.3 s and 30 MB
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - 0.3 s and 13 MB
 
     return {row.id: row for row in get_snapshot().providers}
 

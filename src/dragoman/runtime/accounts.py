@@ -137,7 +137,7 @@ class AccountKeeper:
     def _document(self, user: User, standing: Standing) -> Document:
         live = None if self.live is None else self.live(user.id)
         if live is None:
-            live = Live(standing.balances.get(credit_of(user.id), 0), 0)
+            live = standing.balances.get(credit_of(user.id), 0), 0
         return user_document(user, live, standing.users.get(user.id, Spending()))
 
 

@@ -118,7 +118,9 @@ def _new_key(environ: Mapping[str, str], variable: str | None, *, in_file: bool)
 @contextlib.contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
     """Hold what a gateway on this data directory holds. Raises StoreError if one does."""
-    folder = data_dir / "journal"
+    from dragoman.runtime.books import JOURNAL_FOLDER  # noqa: PLC0415 - slow, for rotations only
+
+    folder = data_dir / JOURNAL_FOLDER
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         descriptor = take_lock(folder / "lock")

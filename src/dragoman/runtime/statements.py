@@ -28,11 +28,12 @@ def user_fields(user: User) -> Document:
 
 def user_document(user: User, live: Live, spent: Spending) -> Document:
     """A user with the money of today."""
+    balance, held = live
     return {
         **user_fields(user),
-        **money("balance", live.balance),
-        **money("held", live.held),
-        **money("available", live.balance - live.held),
+        **money("balance", balance),
+        **money("held", held),
+        **money("available", balance - held),
         "spent": {name: usd_text(nano) for name, nano in msgspec.structs.asdict(spent).items()},
     }
 

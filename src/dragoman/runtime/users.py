@@ -36,26 +36,15 @@ from dragoman.governance.users import User
 from dragoman.runtime.database import noted, target
 from dragoman.runtime.refusals import really_changed
 from dragoman.runtime.runtime import Runtime
-from dragoman.runtime.statements import user_fields
+from dragoman.runtime.statements import money, user_fields
 from dragoman.server.admin.contract import Actor, NoSuchEntry
 from dragoman.store.errors import EntryRefused
 from dragoman.store.store import Transaction
 
-USER_READ_ONLY = frozenset(
-    {
-        "id",
-        "trial",
-        "created_at",
-        "balance_nano_usd",
-        "balance_usd",
-        "held_nano_usd",
-        "held_usd",
-        "available_nano_usd",
-        "available_usd",
-        "spent",
-    }
-)
+USER_READ_ONLY = frozenset({"id", "trial", "created_at"})
 """Fields of a user's document that no change can set."""
+_MONEY = frozenset({*money("balance", 0), *money("held", 0), *money("available", 0), "spent"})
+"""Those that another request may have changed since: sent back they are passed over."""
 
 _FROM = {"topup": CASH, "refund": USAGE, "adjustment": ADJUSTMENTS}
 STARTED, ENDED = "started", "ended"
@@ -78,7 +67,8 @@ class UserDesk:
     async def add(self, fields: Mapping[str, Any], actor: Actor) -> int:
         """Keep a new user, with a trial if it is asked for; the id."""
         now = time.time()
-        given = {name: value for name, value in fields.items() if name not in USER_READ_ONLY}
+        told = USER_READ_ONLY | _MONEY
+        given = {name: value for name, value in fields.items() if name not in told}
         asked = fields.get("trial")
         wanted = User(id=0, created_at=now, **read_user(given))
         if asked is not None:
@@ -97,7 +87,8 @@ class UserDesk:
     async def change(self, user_id: int, changes: Mapping[str, Any], actor: Actor) -> None:
         """Change the fields given."""
         user = self.find(user_id)
-        wanted = really_changed(changes, user_fields(user), USER_READ_ONLY)
+        given = {name: value for name, value in changes.items() if name not in _MONEY}
+        wanted = really_changed(given, user_fields(user), USER_READ_ONLY)
         after = changed_user(user, wanted)
         if after.name != user.name:
             self._refuse_named(user)

@@ -60,10 +60,10 @@ class Observing:
 
     async def close(self) -> None:
         """Write the rest, for some seconds at most."""
+        if self._recorder is not None:  # first: a collector that is away takes its five seconds
+            await self._recorder.close()
         if self.tracing is not None:
             await self.tracing.close()
-        if self._recorder is not None:
-            await self._recorder.close()
 
     def _teller(self) -> Callable[[RequestRecord], None]:
         tell = [self.telemetry.note]

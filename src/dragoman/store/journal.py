@@ -42,7 +42,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -51,7 +50,7 @@ from dragoman.governance.ledger import Hold, JournalBatch, JournalFull, Line
 from dragoman.store.errors import StoreError
 from dragoman.store.journal_chores import Chores, Done
 from dragoman.store.journal_files import Segment
-from dragoman.store.journal_lines import LINE_BYTES, encode, position
+from dragoman.store.journal_lines import HEADER_BYTES, LINE_BYTES, encode, position
 from dragoman.store.journal_opening import Found, find
 from dragoman.store.journal_tape import Tape
 
@@ -59,6 +58,7 @@ logger = logging.getLogger("dragoman.journal")
 
 SEGMENT_BYTES = 8 * 2**20
 MOST_BYTES = 2**30
+_FEWEST_SEGMENTS = 3  # one that is drained, one that is written to, and the spare
 _SYNC_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
 
@@ -109,14 +109,17 @@ class Journal:
     ) -> Journal:
         """Open the journal in ``directory``, or make it. ``most_bytes`` bounds all of its segments.
         Raises StoreError if another process uses it, if a newer version has written it, or if its
-        files cannot be read or made."""
+        files cannot be read or made; ValueError for sizes that cannot work."""
+        if most_bytes < _FEWEST_SEGMENTS * segment_bytes:
+            raise ValueError(f"a journal needs {_FEWEST_SEGMENTS} segments; {most_bytes} is less")
         journal = cls(find(directory, segment_bytes), most_bytes=most_bytes, clock=clock)
         journal.tend()
         return journal
 
     @property
     def behind(self) -> int:
-        """Lines that are not in the tables yet."""
+        """Lines that are not in the tables yet. Those that the disk would not take count, too, though
+        ``pending`` has them only once it does."""
         return self._behind + len(self._refused)
 
     @property
@@ -158,18 +161,20 @@ class Journal:
         self._write_refused()
 
     def pending(self, most: int) -> JournalBatch:
-        """The oldest lines that were not forgotten, ``most`` at most. Raises StoreError if the files
-        cannot be read."""
+        """The oldest lines that were not forgotten, ``most`` at most. A Hold comes again if it is still
+        open when its segment is deleted. Raises StoreError if the files cannot be read."""
         found: list[Line] = []
         end, count = self._drained, 0
-        for segment, at, payload in islice(self._tape.read(self._drained), most):
+        for segment, at, payload in self._tape.read(self._drained):
+            if len(found) == most:
+                break
             end, count = at, count + 1
             try:
                 found.append(_decode(payload))
             except msgspec.MsgspecError as error:
                 logger.error("a line of %s cannot be understood: %s", segment.path, error)
                 segment.damaged = True
-        if count < most:
+        else:
             # Everything was read, so this is how many there are, whatever was counted before.
             if count < self._behind:
                 logger.error("%d lines of the journal are lost", self._behind - count)
@@ -328,12 +333,14 @@ class Journal:
     def _start_afresh(self) -> None:
         """After a failed sync: write everything since the last good one again, into another segment,
         and trust the old one no more."""
-        old = self._tape.written_since(self._synced)
+        since = max(self._synced, self._drained)
+        old = self._tape.written_since(since)
         if sum(one.end for one in old) > self._free() - self._tape.current.room:
             return  # a further segment is made first
+        failed = [*self._tape.segments]
         again = []
         try:
-            for _, _, payload in self._tape.read(self._synced):
+            for _, _, payload in self._tape.read(since):
                 again.append(payload)
         except StoreError as error:
             logger.error("lines that were not synced are lost: %s", error)
@@ -345,6 +352,10 @@ class Journal:
             self._tape.give_up_segment(error)
             return
         for segment in old:
+            # From here on the copy is what is drained.
+            segment.end = max(HEADER_BYTES, min(segment.end, since - position(segment.number, 0)))
+        self._behind -= len(again)
+        for segment in failed:
             segment.dirty = False
             segment.close()
         self._fresh = True

@@ -43,9 +43,10 @@ class LedgerStore:
         self._write = write
 
     async def book(self, entries: Iterable[Entry]) -> None:
-        """As books.Ledger.book. Raises EntryRefused for an entry that cannot be kept whatever the
-        database does: one whose legs do not sum to zero, or with figures beyond reason."""
-        await self._write(lambda connection: booking.book(connection, entries))
+        """As books.Ledger.book. An entry that cannot be kept whatever the database does (legs that do
+        not sum to zero, figures beyond reason) is logged, and a note of kind ``refused`` kept in its
+        place; ``Transaction.book`` raises EntryRefused for such a one."""
+        await self._write(lambda connection: booking.book_all(connection, entries))
 
     async def standing(self, now: float) -> Standing:
         """As books.Ledger.standing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -22,9 +23,13 @@ from dragoman.store import ledger_tables as tables
 from dragoman.store.errors import EntryRefused
 from dragoman.store.ledger_tables import DAY, HOUR, NAME_LETTERS, USED
 
+logger = logging.getLogger("dragoman.ledger")
+
 _LATEST = 1e12  # seconds; what lies behind is no time
 _MOST_TOKENS = 10**12
 _REASON_LETTERS = 2000
+_BOOKING = int.from_bytes(b"DragBook")
+"""The advisory lock of whoever books on a PostgreSQL server."""
 FAILED = ("error", "broken", "failed")
 """The outcomes that count as errors: of requests, and of attempts. A client that leaves is none."""
 _NO_TOKENS = (None,) * len(BUCKETS)
@@ -42,8 +47,9 @@ def book(connection: Connection, entries: Iterable[Entry]) -> int:
     if not given:
         return 0
     if connection.dialect.name == "postgresql":
-        # Numbers have no gaps and balances no lost additions: one books at a time.
-        connection.exec_driver_sql("LOCK TABLE entries IN SHARE ROW EXCLUSIVE MODE")
+        # Numbers have no gaps and balances no lost additions: one books at a time. Not by locking the
+        # table: that would wait for the server's own housekeeping, and interrupt it.
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_BOOKING,))
     for (known,) in among(connection, "id", [*given]):
         del given[known]
     if not given:
@@ -51,6 +57,38 @@ def book(connection: Connection, entries: Iterable[Entry]) -> int:
     last = connection.exec_driver_sql("SELECT MAX(number) FROM entries").scalar_one() or 0
     _write(connection, last + 1, given)
     return len(given)
+
+
+def book_all(connection: Connection, entries: Iterable[Entry]) -> None:
+    """As ``book``, but in the place of an entry that cannot be kept there is a note of it, which moves
+    nothing: what an upstream said must not keep the rest out of the books."""
+    left = [*entries]
+    while True:
+        try:
+            book(connection, left)
+        except EntryRefused as refused:
+            logger.error("%s It is in the books as a note.", refused)
+            left = [_note(one, refused) if one.id == refused.id else one for one in left]
+        else:
+            return
+
+
+def _note(entry: Entry, refused: EntryRefused) -> Entry:
+    return Entry(
+        id=entry.id,
+        kind="refused",
+        at=entry.at if 0 <= entry.at < _LATEST else 0.0,
+        user_id=entry.user_id,
+        key_id=entry.key_id,
+        key_name=entry.key_name,
+        model=entry.model,
+        channel_id=entry.channel_id,
+        channel=entry.channel,
+        provider=entry.provider,
+        outcome=entry.outcome,
+        cost=0,
+        reason=f"{refused} It was: {entry!r}",
+    )
 
 
 def name(text: str, letters: int = NAME_LETTERS) -> str:
@@ -117,7 +155,7 @@ def _write(connection: Connection, number: int, given: dict[str, Entry]) -> None
             moved_by_hour[at] = moved_by_hour.get(at, 0) + amount
         if entry.kind in USED:
             _add(hours, (hour, *_dimensions(entry)), _measures(entry))
-    _refuse_overflow(connection, moved, next(reversed(given)))
+    _refuse_overflow(connection, moved, given.values())
     days: Sums = {}
     for (hour, *who), sums in hours.items():
         _add(days, (hour - hour % DAY, *who), sums)
@@ -218,11 +256,18 @@ def _add(sums: Sums, key: tuple[Any, ...], more: Sequence[int]) -> None:
     sums[key] = [*map(int, more)] if present is None else [*map(int.__add__, present, more)]
 
 
-def _refuse_overflow(connection: Connection, moved: dict[str, int], entry_id: str) -> None:
-    """SQLite would go on with floats. Raises EntryRefused."""
+def _refuse_overflow(
+    connection: Connection, moved: dict[str, int], entries: Iterable[Entry]
+) -> None:
+    """SQLite would go on with floats. Raises EntryRefused for the entry that goes too far."""
     for account, nano in moved.items():
-        if not -MOST_NANO <= balance(connection, account) + nano <= MOST_NANO:
-            raise EntryRefused(entry_id, f"{account} would hold more than any account can")
+        held = balance(connection, account)
+        if -MOST_NANO <= held + nano <= MOST_NANO:
+            continue
+        for entry in entries:
+            held += sum(leg.amount for leg in entry.legs if leg.account == account)
+            if not -MOST_NANO <= held <= MOST_NANO:
+                raise EntryRefused(entry.id, f"{account} would hold more than any account can")
 
 
 def balance(connection: Connection, account: str) -> int:

@@ -81,7 +81,8 @@ def check_entries(connection: Connection, first: int, most: int) -> Portion:
         if sum_of_legs:
             problem = f"its legs sum to {_money(sum_of_legs)} instead of zero"
         else:
-            problem = f"it cost {_money(cost or 0)}, and {_money(usage_leg)} were booked"
+            price = "has no price" if cost is None else f"cost {_money(cost)}"
+            problem = f"it {price}, and {_money(usage_leg)} were booked"
         found.append(Discrepancy(what="entry", of=entry_id, message=problem))
     newest = connection.execute(select(func.max(entries.c.number))).scalar_one() or 0
     return Portion(found, last + 1 if last < newest else None)

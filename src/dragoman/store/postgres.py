@@ -114,11 +114,15 @@ class PostgresStore(SQLStore):
                 return work(connection)
         except DBAPIError as error:
             if error.connection_invalidated or error.statement is None:
-                self._away_until = time.monotonic() + _PAUSE_SECONDS
-                self._why_away = str(self._in_words(error))
+                self._rest(self._in_words(error))
             raise
         finally:
             self._must_end = float("inf")
+
+    def _rest(self, why: BaseException) -> None:
+        """Ask nothing of the server for a moment."""
+        self._away_until = time.monotonic() + _PAUSE_SECONDS
+        self._why_away = str(why)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         doing = asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -150,8 +154,9 @@ class PostgresStore(SQLStore):
             if self._is_claimed:
                 self._take_lock(driver)
                 driver.commit()
-        except BaseException:
+        except BaseException as error:
             driver.close()
+            self._rest(error)
             raise
 
     def _take_lock(self, driver: Any) -> None:
@@ -187,19 +192,10 @@ class PostgresStore(SQLStore):
             _begin_count(connection)
 
     def _take_time(self, connection: Connection) -> None:
-        """Let this transaction copy and change tables, however long that takes, and no other such one
-        beside it."""
         self._must_end = time.monotonic() + _UPGRADE_SECONDS
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
-
-    def _bare_step(self, work: Callable[[Connection], Result]) -> Result:
-        def unhurried(connection: Connection) -> Result:
-            self._take_time(connection)
-            return work(connection)
-
-        return self._step(self._writing, unhurried)
 
     def _size(self, connection: Connection) -> int:
         statement = text("SELECT pg_database_size(current_database())")

@@ -110,7 +110,12 @@ class SQLStore(ABC):
 
     async def examine(self) -> Health:
         """Whether every sealed value opens."""
-        return await self._read(lambda connection: examine(connection, self._secret_key))
+
+        def work(connection: Connection) -> Health:
+            self._take_time(connection)
+            return examine(connection, self._secret_key)
+
+        return await self._read(work)
 
     async def change_secret_key(self, new: bytes, entry: AuditEntry) -> int:
         """Seal everything with another secret key and note ``entry``, in one transaction; how many
@@ -120,6 +125,7 @@ class SQLStore(ABC):
         old = self._secret_key
 
         def work(connection: Connection) -> int:
+            self._take_time(connection)
             number = reseal(connection, old, new)
             SQLTransaction(connection, self._box).note(entry)
             return number
@@ -137,13 +143,14 @@ class SQLStore(ABC):
             revision = schema.current_revision(connection)
             return Condition(revision=revision, size=self._size(connection))
 
-        return await self._run(lambda: self._bare_step(work))
+        return await self._read(work)
 
     async def downgrade(self, revision: str) -> str:
         """Take the schema back to an older one, after a copy of everything; where that is. Raises
         StoreError. This store is of no use afterwards: close it."""
 
         def work(connection: Connection) -> str:
+            self._take_time(connection)
             found = schema.current_revision(connection) or ""
             check_secret_key(connection, self._secret_key)
             older = [one for one in schema.revisions() if one < found]
@@ -156,7 +163,7 @@ class SQLStore(ABC):
             schema.downgrade(connection, revision)
             return kept
 
-        return await self._run(lambda: self._bare_step(work))
+        return await self._write(work)
 
     async def close(self) -> None:
         """As Store.close."""
@@ -164,6 +171,11 @@ class SQLStore(ABC):
             await self._run(self._reading.dispose)
         finally:
             self._thread.shutdown(wait=False)
+
+    @abstractmethod
+    def _take_time(self, connection: Connection) -> None:
+        """Let this transaction go through the whole database, however long that takes, and no other
+        such one beside it."""
 
     @abstractmethod
     def _size(self, connection: Connection) -> int:
@@ -194,10 +206,6 @@ class SQLStore(ABC):
         """One transaction, on the store's thread."""
         with engine.begin() as connection:
             return work(connection)
-
-    def _bare_step(self, work: Callable[[Connection], Result]) -> Result:
-        """One transaction that may take its time, on a database of whatever revision."""
-        return self._step(self._writing, work)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         """Do ``work`` on the store's thread."""

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from dragoman.store import schema
 from dragoman.store.errors import DatabaseAway, StoreError
 from dragoman.store.sql import SQLStore, check_secret_key, to_json
+from dragoman.store.store import Result
 
 FILE_NAME = "dragoman.db"
 _BUSY_MILLISECONDS = 5000
+_STILL_BUSY_MILLISECONDS = 100
+"""How long a lock is waited for that was waited for in vain before: others stand in line behind."""
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -32,6 +37,7 @@ class SQLiteStore(SQLStore):
         super().__init__(engine, engine.execution_options(begin="BEGIN IMMEDIATE"), secret_key)
         self.path = path
         self.place = str(path)
+        self._is_held = False
 
     @classmethod
     async def open(cls, path: Path, secret_key: bytes) -> SQLiteStore:
@@ -78,6 +84,9 @@ class SQLiteStore(SQLStore):
             self._keep(connection, revision)
         schema.upgrade(connection)
 
+    def _take_time(self, connection: Connection) -> None:
+        """Nothing hurries it; nobody else writes meanwhile."""
+
     def _size(self, connection: Connection) -> int:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
@@ -87,15 +96,37 @@ class SQLiteStore(SQLStore):
         schema.keep_copy(self.path, copy)
         return str(copy)
 
+    def _step(self, engine: Engine, work: Callable[[Connection], Result]) -> Result:
+        try:
+            result = super()._step(engine, work)
+        except DBAPIError as error:
+            if not self._is_held and _is_lock(error.orig):
+                self._wait_for_locks(_STILL_BUSY_MILLISECONDS)
+                self._is_held = True
+            raise
+        if self._is_held and engine is self._writing:
+            self._wait_for_locks(_BUSY_MILLISECONDS)
+            self._is_held = False
+        return result
+
+    def _wait_for_locks(self, milliseconds: int) -> None:
+        with self._reading.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
+
     def _in_words(self, error: Exception) -> StoreError:
         reason = getattr(error, "orig", error)
-        if (getattr(reason, "sqlite_errorcode", 0) & 0xFF) in _LOCKED:
+        if _is_lock(reason):
             return DatabaseAway(f"The database is held by another program: {reason}.")
         return StoreError(f"The database cannot be used: {reason}.")
 
     @property
     def _driver_error(self) -> type[Exception]:
         return sqlite3.Error
+
+
+def _is_lock(error: object) -> bool:
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _LOCKED
 
 
 def _engine(path: Path) -> Engine:

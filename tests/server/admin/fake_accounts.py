@@ -133,7 +133,7 @@ class FakeAccounts:
 
     def _document(self, user: User) -> Document:
         live = None if self.live is None else self.live(user.id)
-        return user_document(user, live or Live(0, 0), Spending())
+        return user_document(user, live or (0, 0), Spending())
 
 
 def _checked(read: Callable[..., Any], *values: Any) -> Any:

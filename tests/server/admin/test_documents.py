@@ -58,8 +58,8 @@ SAMPLES: list[Any] = [
     {}, {"x": "y"}, {"x": ""}, {"x": None}, {"x": 1}, {"gpt-*": "lowest_price"},
     {"openai_chat": "https://a.example"}, {"m": {"input": 1, "output": 0.5}}, {"m": {"input": -1}},
     {"m": {"input": 1_000_001}}, {"requests_per_minute": 5}, {"requests_per_minute": 0.5},
-    {"requests_per_minute": None}, {"tokens_per_day": 0}, {"day": 5}, {"day": "5"}, {"day": -5}, {"day": None},
-    {"days": 1, "usd": None}, "5", 2**62, 2**62 + 1, -(2**62) - 1, 10**12 + 1, "a@b", "topup",
+    {"requests_per_minute": None}, {"tokens_per_day": 0}, {"day": 5}, {"day": "5"}, {"day": -5},
+    {"day": None}, {"days": 1, "usd": None}, "5", 2**62, 2**62 + 1, -(2**62) - 1, 10**12 + 1, "a@b", "topup",
     {"m": {"other": 1}}, {"m": {}}, {"x": [{"y": 1}]},
 ]  # fmt: skip
 EXACT = (bool, int, float)

@@ -11,17 +11,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from typing import Protocol as Interface
 
-import msgspec
-
 from dragoman.governance.statements import Bucket, Dimension, Sought
 from dragoman.server.admin.contract import Actor, Document
 
-
-class Live(msgspec.Struct, frozen=True):
-    """What the running gateway knows of a user's credit account, before the tables do: nano-USD."""
-
-    balance: int
-    held: int
+Live = tuple[int, int]
+"""The balance of a user's credit account and what is held of it, in nano-USD, as the running gateway
+knows them before the tables do."""
 
 
 class Accounts(Interface):

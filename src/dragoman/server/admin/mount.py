@@ -69,6 +69,8 @@ _PAGE_POLICY = (
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
+_DECODE = msgspec.json.Decoder(float_hook=float).decode
+
 Asgi = Callable[[Scope, Receive, Send], Any]
 
 
@@ -189,12 +191,13 @@ def _check_body(headers: RawHeaders, body: bytes) -> None:
     """Raise Problem unless the body is a JSON object of sane depth.
 
     msgspec is stricter than the parser behind it: it takes neither NaN nor half a surrogate pair,
-    which nothing further on could write again.
+    which nothing further on could write again. A number beyond every float goes on as infinite: the
+    check of its field refuses it by the field's name.
     """
     if media_type(header(headers, b"content-type") or "") != "application/json":
         raise Problem(UNSUPPORTED, "Send JSON, with the header 'Content-Type: application/json'.")
     try:
-        value = msgspec.json.decode(body)
+        value = _DECODE(body)
     except RecursionError:
         raise Problem(MALFORMED, "The body is nested too deep.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -13,6 +13,10 @@ from dragoman.server.admin.documents.common import Shown
 
 MOST = 10**12
 
+_MOST_USD = 2**62 / 10**9
+
+Dollars = Annotated[float, Field(ge=-_MOST_USD, le=_MOST_USD)]
+Positive = Annotated[float, Field(gt=0, le=_MOST_USD)]
 _Requests = Annotated[int, Field(ge=1, le=MOST, description="So many requests may begin.")]
 _Tokens = Annotated[
     int, Field(ge=1, le=MOST, description="So many tokens may be read and written.")
@@ -21,7 +25,7 @@ _AtOnce = Annotated[
     int, Field(ge=1, le=1_000_000, description="So many requests may be under way at once.")
 ]
 _Amount = Annotated[
-    Annotated[float, Field(ge=0)] | str,
+    Annotated[float, Field(ge=0, le=_MOST_USD)] | str,
     Field(description="The most that may be spent, in US dollars; text is as good as a number."),
 ]
 _Spent = Annotated[str, Field(description="US dollars.")]

@@ -132,6 +132,7 @@ class Request(Shown):
     stream: bool = Field(False, description="Whether the answer was to come in pieces.")
     key_id: str = Field("", description="The id of the key.")
     key_name: str = Field("", description="The name of the key at that time.")
+    user_id: int = Field(0, description="The number of the key's user; 0 if not known.")
     status: int = Field(description="What the client got; 499: it left before.")
     outcome: str = Field(
         description="`ok`, `error` (refused or failed), `broken` (failed after content had left) or "

@@ -16,8 +16,10 @@ from dragoman.server.admin.documents.money import (
     MOST,
     BudgetGiven,
     BudgetShown,
+    Dollars,
     LimitsGiven,
     LimitsShown,
+    Positive,
     Spent,
 )
 
@@ -49,7 +51,7 @@ class TrialNew(Given):
     """A trial to begin: what may be used for nothing. null is no bound."""
 
     days: float = Field(3, gt=0, le=3650, description="So long it lasts.")
-    usd: float | str | None = Field("10", description="US dollars' worth of requests.")
+    usd: Positive | str | None = Field("10", description="US dollars' worth of requests.")
     tokens: int | None = Field(100_000, ge=1, le=MOST, description="Tokens read and written.")
     requests: int | None = Field(1_000, ge=1, le=MOST, description="Requests that were served.")
 
@@ -111,7 +113,7 @@ class CreditNew(Given):
         description="`topup`: the user paid; `refund`: what requests took is given back; `adjustment`: "
         "a correction, which may be negative."
     )
-    amount_usd: float | str | None = Field(
+    amount_usd: Dollars | str | None = Field(
         None, description="US dollars; text is as good as a number.", examples=["25.00"]
     )
     amount_nano_usd: int | None = Field(
