@@ -4,10 +4,10 @@
 FROM python:3.12-slim AS build
 WORKDIR /src
 RUN python -m venv --without-pip /opt/dragoman
-COPY requirements.lock ./
-# Wheels only: a package that would need a compiler is refused here instead of failing obscurely.
+COPY requirements-extras.lock ./
+# PostgreSQL and OpenTelemetry are in the image. Wheels only: a package that would need a compiler is refused here instead of failing obscurely.
 RUN python -m pip --python /opt/dragoman/bin/python install --quiet --no-cache-dir --disable-pip-version-check \
-    --only-binary=:all: --require-hashes -r requirements.lock
+    --only-binary=:all: --require-hashes -r requirements-extras.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN python -m pip --python /opt/dragoman/bin/python install --quiet --no-cache-dir --disable-pip-version-check \

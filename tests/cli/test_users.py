@@ -191,3 +191,20 @@ def test_a_running_gateway_learns_of_it(cli: Cli) -> None:
         assert "user" in gateway.ask("/v1/models", key)[1]
         cli("users", "enable", "alice")
         assert soon(lambda: gateway.ask("/v1/models", key)[0] == 200)
+
+
+def test_what_is_booked_beside_a_running_gateway_counts_there(cli: Cli) -> None:
+    admin = "sk-gw-admin-0123456789abcdef"
+    cli("users", "create", "alice", "--prepaid")
+    with Gateway(DRAGOMAN_ADMIN_KEY=admin) as gateway:
+
+        def live() -> int:
+            document = json.loads(gateway.ask("/admin/api/users/3", admin)[1])
+            nano: int = document["available_nano_usd"]
+            return nano
+
+        assert live() == 0
+        cli("credits", "add", "alice", "25")
+        assert soon(lambda: live() == 25 * 10**9)
+        cli("credits", "adjust", "alice", "-30")
+        assert soon(lambda: live() == -5 * 10**9)

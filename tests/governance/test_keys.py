@@ -19,6 +19,7 @@ from dragoman.governance.keys import (
     hint,
     weakness,
 )
+from dragoman.governance.users import User
 
 PEPPER = b"p" * 32
 KEY = "sk-gw-" + "k3Y0" * 12
@@ -192,3 +193,15 @@ def test_keys_that_everybody_knows_guard_nothing(key: str) -> None:
 @pytest.mark.parametrize("key", [KEY, "hunter2-but-longer", "a1b2c3d4"])
 def test_keys_of_the_operators_own_are_accepted(key: str) -> None:
     assert weakness(key) is None
+
+
+def test_a_disabled_user_s_keys_are_refused_whatever_they_say() -> None:
+    users = [User(id=3, name="bob", enabled=False), User(id=4, name="eve")]
+    other = KEY[:-1] + "z"
+    keys = [kept(user_id=3), kept(other, id="2", name="desktop", user_id=4)]
+    ring = KeyRing(keys, PEPPER, users)
+    assert "user" in refusal(ring, KEY).message
+    assert ring.authenticate(other, NOW).user_id == 4
+    assert ring.usable(NOW) == 1
+    assert [ring.is_disabled(user_id) for user_id in (3, 4, 5)] == [True, False, False]
+    assert KeyRing(keys, PEPPER).usable(NOW) == 2

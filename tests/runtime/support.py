@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dragoman.runtime import Options, Runtime
 from dragoman.runtime.administration import Administrator
 from dragoman.server.admin.contract import Actor
 from tests.config.support import sample
+from tests.support.postgres import sql
 
 ALICE = Actor(name="alice", via="key", address="192.0.2.7")
 FILE, DATABASE = "file", "database"
@@ -48,6 +50,18 @@ class Home:
             environ=self.environ,
             **self.flags,
         )
+
+    def fill_the_audit(self) -> None:
+        """Let the database refuse every further entry."""
+        if self.database_url is not None:
+            refusal = 'ADD CONSTRAINT "no room for it" CHECK (false) NOT VALID'
+            sql(self.database_url, f"ALTER TABLE audit {refusal}")
+            return
+        with contextlib.closing(sqlite3.connect(self.data_dir / "dragoman.db")) as database:
+            database.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON audit "
+                "BEGIN SELECT RAISE(ABORT, 'no room for it'); END"
+            )
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Runtime, Administrator]]:

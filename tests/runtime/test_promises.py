@@ -57,11 +57,7 @@ def test_there_is_no_change_without_an_entry(home: Home, action: str) -> None:
         await prepared(home, admin)
         everything = (await admin.channels(), await admin.keys(), await admin.settings())
         content = home.config.read_bytes() if home.config.exists() else b""
-        with contextlib.closing(sqlite3.connect(home.data_dir / "dragoman.db")) as database:
-            database.execute(
-                "CREATE TRIGGER full BEFORE INSERT ON audit "
-                "BEGIN SELECT RAISE(ABORT, 'no room for it'); END"
-            )
+        home.fill_the_audit()
         with pytest.raises(Storage, match="no room for it"):
             await CHANGES[action](admin)
         await runtime.reload()

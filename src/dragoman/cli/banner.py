@@ -33,8 +33,11 @@ def banner(runtime: Runtime, new_key: str | None) -> str:
         f"  Keys      {_keys(runtime)}",
         f"  Dashboard {_dashboard(runtime)}",
         f"  Data      {runtime.data_dir.resolve()}",
-        "",
     ]
+    if runtime.store.is_remote:
+        away = " (cannot be reached just now)" if runtime.outage.is_known else ""
+        lines.append(f"  Database  {runtime.store.place}{away}")
+    lines.append("")
     if new_key is not None:
         lines += [
             "  Your first key. It is kept only as a digest and never shown again:",
