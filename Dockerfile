@@ -5,7 +5,8 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 RUN python -m venv --without-pip /opt/dragoman
 COPY requirements-extras.lock ./
-# PostgreSQL and OpenTelemetry are in the image. Wheels only: a package that would need a compiler is refused here instead of failing obscurely.
+# With the extras for PostgreSQL and OpenTelemetry. Wheels only: a package that would need a compiler is
+# refused here instead of failing obscurely.
 RUN python -m pip --python /opt/dragoman/bin/python install --quiet --no-cache-dir --disable-pip-version-check \
     --only-binary=:all: --require-hashes -r requirements-extras.lock
 COPY pyproject.toml README.md LICENSE ./

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import latency, ledger, metrics, startup, streams, throughput, translation
+from benchmarks import governance, latency, ledger, metrics, startup, streams, throughput, translation
 from benchmarks.children import stopping_cleanly
 from benchmarks.options import Options
 from benchmarks.report import Circumstances, Table, write_markdown
@@ -20,6 +20,7 @@ MEASUREMENTS: dict[str, Callable[[Options], list[Table]]] = {
     "startup": startup.measure,
     "ledger": ledger.measure,
     "metrics": metrics.measure,
+    "governance": governance.measure,
 }
 _PLACES = {"--litellm": "PYTHON", "--portkey": "FOLDER", "--markdown": "DOCUMENT"}
 

@@ -125,6 +125,7 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
     ("settings.allow_private_urls", "10.0.0.0/8", "must be a list"),
     ("settings.fetch_through_proxies", 1, "true or false"),
     ("settings.metrics", "everyone", "one of admin"),
+    ("settings.gateway_usage", "yes", "true or false"),
     ("settings.unpriced", "free", "one of auto"),
     ("settings.unpriced_price", {"input": 1}, "is missing"),
     ("channels.0.id", 0, "from 1"),

@@ -111,12 +111,14 @@ class UserDesk:
         entry = _entry(user, credit, actor, key, time.time())
 
         def work(step: Transaction) -> Entry:
-            if (there := step.booked(entry.id)) is not None:
+            there = step.booked(entry.id)
+            if there is None and credit.request_id:
+                _refuse_excess(step.booked(credit.request_id), user_id, credit)
+            if there is None and not step.book(entry):  # another process was quicker
+                there = step.booked(entry.id)
+            if there is not None:
                 _refuse_other(there, entry)
                 return there
-            if credit.request_id:
-                _refuse_excess(step.booked(credit.request_id), user_id, credit)
-            step.book(entry)
             found: dict[str, list[Any]] = {"credit_usd": [None, usd_text(credit.nano)]}
             if entry.reason:
                 found["reason"] = [None, entry.reason]
