@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -42,8 +43,8 @@ def on(database: str) -> Iterator[tuple[Shop, Query]]:
         yield one, lambda statement: sql(url, statement)
 
 
-def crash(one: Shop, keys: list[str], told: Told) -> None:
-    """Load for a moment, kill -9, start again."""
+def crash(one: Shop, keys: list[str], told: Told) -> float:
+    """Load for a moment, kill -9, start again; how many seconds that took until it was ready."""
 
     async def work() -> None:
         asking = spawn(load(one.gateway.url, keys, told, model=MODEL, workers=WORKERS), "clients")
@@ -53,7 +54,9 @@ def crash(one: Shop, keys: list[str], told: Told) -> None:
             await asking
 
     asyncio.run(work())
+    begun = time.monotonic()
     one.gateway.start_again()
+    return time.monotonic() - begun
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
@@ -61,12 +64,13 @@ def test_what_was_settled_is_booked_once_through_crashes(
     database: str, record_property: Callable[[str, object], None]
 ) -> None:
     told = Told()
+    starts: list[float] = []
     with on(database) as (one, query):
         rich = one.user("rich", usd="1000")
-        one.user("poor", usd="0.002")
+        one.user("poor", usd="0.001")
         keys = [one.key("rich's", "rich"), one.key("poor's", "poor")]
         for _ in range(CRASHES):
-            crash(one, keys, told)
+            starts.append(crash(one, keys, told))
             assert one.balance(rich) > 0
         assert one.gateway.stop() == 0
 
@@ -91,7 +95,13 @@ def test_what_was_settled_is_booked_once_through_crashes(
         )
         assert told.statuses.get(402, 0) > 0, "the poor user's account was never exhausted"
         orphans = query("SELECT COUNT(*) FROM entries WHERE kind = 'orphan'")
-        record_property("crashes", CRASHES)
-        record_property("acknowledged", len(told.served))
-        record_property("orphans", orphans[0][0])
-        record_property("booked", len(booked))
+        figures = {
+            "crashes": CRASHES,
+            "acknowledged": len(told.served),
+            "booked": len(booked),
+            "orphans": orphans[0][0],
+            "longest start": f"{max(starts):.2f} s",
+        }
+        for what, figure in figures.items():
+            record_property(what, figure)
+        print(f"\n{database}:", ", ".join(f"{what} {figures[what]}" for what in figures))
