@@ -7,7 +7,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import governance, latency, ledger, metrics, startup, streams, throughput, translation
+from benchmarks import (
+    governance,
+    latency,
+    ledger,
+    metrics,
+    startup,
+    streams,
+    throughput,
+    translation,
+)
 from benchmarks.children import stopping_cleanly
 from benchmarks.options import Options
 from benchmarks.report import Circumstances, Table, write_markdown

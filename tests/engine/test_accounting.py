@@ -90,7 +90,7 @@ class Desk:
         trace = Trace(Journey(id=f"r{self.count}", protocol="openai_chat", started=self.now), "g")
         trace.model = "m"
         trace.journey.plan = plan = self.plan()
-        demand = Demand(trace.journey.id, "generate", lambda: tokens, most, charged)
+        demand = Demand(trace.journey.id, "generate", lambda: tokens, most, charged=charged)
         bill = Bill(self.accounting, self.accounting.admit(demand, ANN, plan), trace)
         trace.bill = bill
         self.trace = trace
@@ -165,6 +165,13 @@ def test_a_request_without_a_bound_is_held_for_the_usual_output() -> None:
     desk = Desk(balance=NANO)
     desk.admit(tokens=0, most=None)
     assert desk.held == OUTPUT_HELD * 3_000
+
+
+def test_every_answer_that_is_wanted_is_held_for_and_no_wish_overflows() -> None:
+    assert Demand("r", "generate", lambda: 0, 10, answers=3).output(7) == 30
+    assert Demand("r", "generate", lambda: 0, None, answers=3).output(7) == 21
+    huge = Demand("r", "generate", lambda: 0, 10**30, answers=10**30).output(7)
+    assert 10**9 < huge < 10**12
 
 
 def test_what_goes_beyond_hold_and_credit_is_an_overrun_and_the_account_ends_at_zero() -> None:

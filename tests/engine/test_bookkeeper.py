@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
@@ -225,3 +225,72 @@ def test_rate_limits_outlive_the_process() -> None:
 
     asyncio.run(life(first=True))
     asyncio.run(life(first=False))
+
+
+def test_who_cannot_wait_for_the_next_turn_has_the_tables_written_at_once() -> None:
+    office = Office()
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.keeper.start()
+        for number in range(1_200):
+            office.spend(f"r{number}", 1)
+        assert await office.keeper.caught_up(20)
+        assert len(office.ledger.entries) == 1_200
+        assert await office.keeper.caught_up(0)  # nothing is left to wait for
+        await office.keeper.close()
+
+    run(work)
+
+
+def test_what_comes_later_is_not_waited_for() -> None:
+    office = Office()
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.keeper.start()
+        office.spend("first", 1)
+        waiting = asyncio.ensure_future(office.keeper.caught_up(20))
+        await asyncio.sleep(0)
+        booked = office.ledger.book
+
+        async def book(entries: Iterable[Entry]) -> None:
+            await booked(entries)
+            office.spend(f"later {len(office.journal.lines)}", 1)
+
+        office.ledger.book = book  # type: ignore[method-assign]
+        assert await waiting
+        assert "first" in office.ledger.entries
+        office.ledger.book = booked  # type: ignore[method-assign]
+        await office.keeper.close()
+
+    run(work)
+
+
+def test_tables_that_are_away_are_not_waited_for() -> None:
+    office = Office()
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.keeper.start()
+        office.ledger.away = True
+        office.spend("a", 1)
+        assert not await office.keeper.caught_up(20)
+        assert not await office.keeper.caught_up(20)
+        office.ledger.away = False
+        await until(lambda: "a" in office.ledger.entries)
+        assert await office.keeper.caught_up(20)
+        await office.keeper.close()
+
+    run(work)
+
+
+def test_no_longer_than_was_said_is_waited() -> None:
+    office = Office()
+
+    async def work() -> None:
+        await office.keeper.open()  # and not started: nobody writes
+        office.spend("a", 1)
+        assert not await office.keeper.caught_up(0.01)
+
+    run(work)

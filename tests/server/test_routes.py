@@ -108,6 +108,29 @@ def test_unknown_route(path: str) -> None:
     assert len(caught.value.message) < 300
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [
+        ("POST", "/hf/tasks/billing/cost", Operation.ASK_COST),
+        ("GET", "/hf/tasks/billing/usage", Operation.SHOW_USAGE),
+        ("HEAD", "/hf/tasks/billing/usage/", Operation.SHOW_USAGE),
+        ("POST", "/hf/billing", Operation.BILL_REQUESTS),
+    ],
+)
+def test_billing_routes(method: str, path: str, operation: Operation) -> None:
+    route = resolve(method, path)
+    assert (route.operation, route.protocol) == (operation, "hf_tasks")
+
+
+def test_billing_routes_take_no_other_method() -> None:
+    with pytest.raises(MethodNotAllowed):
+        resolve("GET", "/hf/tasks/billing/cost")
+    with pytest.raises(MethodNotAllowed):
+        resolve("POST", "/hf/tasks/billing/usage")
+    with pytest.raises(RouteNotFound):
+        resolve("POST", "/hf/tasks/billing")
+
+
 def test_stored_responses_are_refused_by_name() -> None:
     with pytest.raises(RouteNotFound, match="stores no responses"):
         resolve("GET", "/v1/responses/resp_123")
@@ -125,6 +148,10 @@ def test_stored_responses_are_refused_by_name() -> None:
         ("/v1/messages/x", set(), "anthropic_messages"),
         ("/v1/responses/x", set(), "openai_responses"),
         ("/api/other", set(), "ollama_chat"),
+        ("/hf/tasks/text-generation", {b"anthropic-version"}, "hf_tasks"),
+        ("/hf/tasks/models/a:b", {b"x-goog-api-key"}, "hf_tasks"),
+        ("/hf/billing", set(), "hf_tasks"),
+        ("/hf", set(), "openai_chat"),
     ],
 )
 def test_whose_error_shape(path: str, headers: set[bytes], protocol: str) -> None:

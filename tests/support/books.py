@@ -44,7 +44,8 @@ class ListJournal:
 
     def pending(self, most: int) -> JournalBatch:
         lines = self.lines[self.gone : self.gone + most]
-        return JournalBatch(lines, self.gone + len(lines))
+        end = self.gone + len(lines)
+        return JournalBatch(lines, end, whole=end == len(self.lines))
 
     def forget(self, end: int) -> None:
         self.gone = end
@@ -62,12 +63,14 @@ class DictLedger:
         self.balances: dict[str, int] = {}
         self.away = False
 
-    async def book(self, entries: Iterable[Entry]) -> None:
+    async def book(self, entries: Iterable[Entry]) -> dict[str, int]:
         self._look()
-        new = tuple(entry for entry in entries if entry.id not in self.entries)
+        given = {entry.id: entry for entry in reversed([*entries])}
+        new = tuple(entry for entry in given.values() if entry.id not in self.entries)
         self.entries |= {entry.id: entry for entry in new}
         for account, nano in moved(new).items():
             self.balances[account] = self.balances.get(account, 0) + nano
+        return moved(new)
 
     async def standing(self, now: float) -> Standing:
         self._look()

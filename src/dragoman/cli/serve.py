@@ -79,10 +79,12 @@ async def _serve(options: Options) -> None:
     from dragoman.engine.recorder import Recorder  # noqa: PLC0415
     from dragoman.protocols.registry import protocols  # noqa: PLC0415
     from dragoman.runtime.administration import Administrator  # noqa: PLC0415
+    from dragoman.runtime.bills import LedgerBills  # noqa: PLC0415
     from dragoman.runtime.books import open_books  # noqa: PLC0415
     from dragoman.runtime.rotation import Rotation  # noqa: PLC0415
     from dragoman.server.idempotency import Idempotency  # noqa: PLC0415
     from dragoman.server.run import run_server  # noqa: PLC0415
+    from dragoman.store.counts_file import CountsFile  # noqa: PLC0415
 
     async with opened(options) as runtime:
         settings = runtime.state.settings
@@ -130,6 +132,8 @@ async def _serve(options: Options) -> None:
                 accounting=accounting,
                 bookkeeper=bookkeeper,
                 idempotency=idempotency,
+                bills=LedgerBills(ledger, bookkeeper),
+                counts_memory=CountsFile(runtime.data_dir),
                 metrics_token=runtime.metrics_token,
                 keep_credential=Rotation(administrator.rotate_credential).keep,
                 ready=lambda: say(banner(runtime, new_key)),

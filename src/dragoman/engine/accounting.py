@@ -8,8 +8,9 @@ last byte leaves.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.usage import Usage
@@ -24,11 +25,11 @@ from dragoman.engine.admission_errors import (
     trial_over,
     trial_used_up,
 )
-from dragoman.engine.bookings import failed, served
+from dragoman.engine.bookings import amount_of, failed, not_booked, served
 from dragoman.engine.books import Journal, JournalFull, NoJournal
 from dragoman.engine.journey import Attempt
 from dragoman.engine.limit_headers import limit_headers
-from dragoman.engine.parties import Parties, UserParty
+from dragoman.engine.parties import Parties, Party, UserParty
 from dragoman.engine.records import Trace
 from dragoman.engine.stay import Demand, PriceOf, Stay
 from dragoman.governance.keys import VirtualKey
@@ -43,11 +44,12 @@ from dragoman.governance.ledger import (
     trial_of,
 )
 from dragoman.governance.limits import SECOND
-from dragoman.governance.price import Price, Rates, at_most, cost
+from dragoman.governance.price import Price, Rates, at_most
 from dragoman.governance.principal import Principal
 from dragoman.governance.purse import TrialUse
 from dragoman.governance.standing import Standing
 from dragoman.governance.users import NO_LIMITS, Limits, User
+from dragoman.routing.channel import Channel
 from dragoman.routing.plan import Plan
 from dragoman.routing.select import Option
 
@@ -113,7 +115,9 @@ class Accounting:
         used for want of a price are taken out of ``plan``."""
         key, user = self.parties.of(principal)
         now = self._wall()
-        stay = Stay(demand, principal, key, user, price_of=self._price_of, at=now)
+        stay = Stay(
+            demand, principal, key, user, price_of=self._price_of, at=now, stated=self._stated
+        )
         stay.trial = self._trial(user, stay.at)
         self._check_rates(stay)
         if demand.charged:
@@ -123,16 +127,37 @@ class Accounting:
             party.meter.enter(stay.tokens, self.now())
         return stay
 
+    @contextlib.contextmanager
+    def visit(self, principal: Principal) -> Iterator[None]:
+        """Let in a request that asks nothing of a model: it counts as a request and costs nothing, so
+        that whoever is out of money, or whose trial is over, may ask for the bill. Raises
+        RateLimited."""
+        parties = (*self.parties.of(principal), self.parties.gateway)
+        now = self._check_meters(parties, 0)
+        for party in parties:
+            party.meter.enter(0, now)
+        try:
+            yield
+        finally:
+            for party in parties:
+                party.meter.leave(0)
+
+    def price(self, channel: Channel, model: str) -> Price | None:
+        """What a request for ``model`` (its public name) is charged by at ``channel`` now; None if
+        nobody knows."""
+        return self._price_of(channel, channel.upstream_model(model), model) or self._stated
+
     def settle(self, stay: Stay, trace: Trace, usage: Usage, outcome: str) -> int | None:
         """Book an answer that ``usage`` was spent on; its cost in nano-USD, None if unpriced."""
         attempts = trace.journey.attempts
-        price = stay.price_at(attempts[-1]) or self._stated
-        amount = None if price is None else cost(usage, price)
+        price = stay.price_at(attempts[-1])
+        amount = amount_of(usage, price)
         if amount is None:
             self._alert(attempts[-1])
         self._give_back(stay, usage.total, amount or 0, served=True)
         payable = amount or 0
-        if stay.trial is None and stay.prepaid:
+        # As the user is now: an account that has become prepaid meanwhile is not overdrawn, either.
+        if stay.trial is None and stay.user.user.prepaid:
             payable = stay.user.account.payable(payable)
         now = self._wall()
         entries = failed(stay, trace, attempts[:-1], now)
@@ -153,6 +178,13 @@ class Accounting:
         request_id = stay.demand.request_id
         line = Settled(request_id, tuple(entries)) if entries else Released(request_id)
         self._write(line, entries)
+
+    def abandon(self, stay: Stay) -> None:
+        """Give everything back of a request that cannot be ended otherwise, because of a defect."""
+        if stay.open:
+            self._give_back(stay, 0, 0, served=False)
+        if stay.demand.charged:
+            self.journal.append(Released(stay.demand.request_id))
 
     def headers(self, principal: Principal, *, anthropic: bool) -> dict[str, str]:
         """How the principal's limits stand, for response headers."""
@@ -217,13 +249,17 @@ class Accounting:
             read = stay.input_tokens
             if read > most:
                 raise self._refused("tokens", too_large_for_limit(read, most))
-            bound = stay.demand.max_output
-            stay.tokens = min(most, read + (OUTPUT_COUNTED if bound is None else bound))
+            stay.tokens = min(most, read + stay.demand.output(OUTPUT_COUNTED))
+        self._check_meters(parties, stay.tokens)
+
+    def _check_meters(self, parties: Sequence[Party], tokens: int) -> int:
+        """The present time, as limits count. Raises RateLimited."""
         now = self.now()
         for party in parties:
-            refusal = party.meter.refusal(stay.tokens, now)
+            refusal = party.meter.refusal(tokens, now)
             if refusal is not None:
                 raise self._refused(refusal.kind, rate_limited(party.scope, refusal))
+        return now
 
     def _check_money(self, stay: Stay, plan: Plan) -> None:
         """Raise CreditExhausted, RateLimited (a trial) or NotConfigured (no price); sets
@@ -238,8 +274,7 @@ class Accounting:
         if not self.balances_known:
             raise self._refused("books", books_closed("its accounts cannot be read"))
         read = stay.input_tokens
-        bound = stay.demand.max_output
-        written = OUTPUT_HELD if bound is None else bound
+        written = stay.demand.output(OUTPUT_HELD)
         if paid:
             stay.nano = max(self._dearest(stay, one, read, written) for one in plan.options)
         for party in (stay.key, user):
@@ -253,13 +288,12 @@ class Accounting:
                     raise self._refused("trial", trial_used_up(trial, what))
                 stay.trial = trial = None
                 stay.nano = max(self._dearest(stay, one, read, written) for one in plan.options)
-        if trial is None and stay.prepaid and stay.nano > user.account.available:
+        if trial is None and stay.prepaid and stay.nano > max(0, user.account.available):
             raise self._refused("credit", out_of_credit(stay.nano, max(0, user.account.available)))
 
     def _dearest(self, stay: Stay, option: Option, read: int, written: int) -> int:
         channel = option.channel
         price = stay.price(channel, channel.upstream_model(option.model), option.model)
-        price = price or self._stated
         return 0 if price is None else at_most(read, written, price)
 
     def _exclude_unpriced(self, stay: Stay, plan: Plan, *, paid: bool) -> None:
@@ -322,19 +356,25 @@ class Accounting:
 
     def _write(self, line: Settled | Released, entries: Iterable[Entry]) -> None:
         """Journal a line, and bring the accounts in memory to it."""
-        self.journal.append(line)
-        parties = self.parties
-        for account, nano in moved(tuple(entries)).items():
+        try:
+            self.journal.append(line)
+        except ValueError:  # its client has been answered, or is about to be: nothing may stop that
+            logger.exception("request %s cannot be booked as it is: %r", line.id, entries)
+            notes = [not_booked(entry) for entry in entries]
+            self.journal.append(Settled(line.id, tuple(notes)))
+            return
+        sums = moved(tuple(entries))
+        self.parties.journaled(sums)
+        for account, nano in sums.items():
             kind, _, owner = account.partition(":")
             if account == OPERATOR:
                 self._absorbed -= nano
-            if not owner or (user := parties.users.get(int(owner))) is None:
+            if not owner or (user := self.parties.users.get(int(owner))) is None:
                 continue
             if kind == "credit":
                 user.account.balance += nano
             elif kind == "trial" and user.trial is not None:
                 user.trial.money.balance += nano
-            parties.undrained[account] = parties.undrained.get(account, 0) + nano
 
     def _alert(self, attempt: Attempt) -> None:
         """Tell the operator of a model without a price, once an hour."""

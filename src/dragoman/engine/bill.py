@@ -3,12 +3,16 @@ whatever happens."""
 
 from __future__ import annotations
 
+import logging
+
 from dragoman.canonical.usage import Usage
 from dragoman.engine.accounting import Accounting
 from dragoman.engine.journey import Attempt
 from dragoman.engine.produced import Produced
 from dragoman.engine.records import Trace
 from dragoman.engine.stay import Stay
+
+logger = logging.getLogger("dragoman.accounting")
 
 
 class Bill:
@@ -61,10 +65,15 @@ class Bill:
             return
         attempts = self._trace.journey.attempts
         committed = self._trace.journey.committed
-        if attempts and (committed or (left and attempts[-1].error is None)):
-            self.settle("left" if left else "broken")
-        else:
-            self._accounting.release(self._stay, self._trace)
+        owes = attempts and (committed or (left and attempts[-1].error is None))
+        try:
+            if owes and self._stay.demand.charged:
+                self.settle("left" if left else "broken")
+            else:
+                self._accounting.release(self._stay, self._trace)
+        except Exception:  # a defect, whatever it is: nothing that was taken may stay taken
+            logger.exception("request %s cannot be settled", self._trace.journey.id)
+            self._accounting.abandon(self._stay)
 
     def headers(self) -> dict[str, str]:
         """The cost, once it is known."""
@@ -75,6 +84,7 @@ class Bill:
     def _usage(self, outcome: str) -> Usage:
         """What was used: as the upstream told or, if it did not get to that, by what was produced."""
         reported = self._trace.usage
-        if outcome == "ok" and reported is not None and reported.total:
+        complete = outcome == "ok" or self._trace.finish  # only the goodbye was missing
+        if complete and reported is not None and reported.total:
             return reported
         return self.produced.usage(self._stay.input_tokens, reported)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -20,7 +21,10 @@ from dragoman.governance.ledger import (
     transfer,
     trial_of,
 )
+from dragoman.governance.money import MOST_NANO
 from dragoman.governance.price import Price, cost
+
+logger = logging.getLogger("dragoman.accounting")
 
 _MOST_NAME = 200
 _MOST_REASON = 300
@@ -64,12 +68,12 @@ def failed(stay: Stay, trace: Trace, attempts: Sequence[Attempt], now: float) ->
     entries = []
     for number, attempt in enumerate(attempts, start=1):
         usage = attempt.usage
-        if usage is None:
+        if usage is None or not usage.total:
             if not _may_have_billed(attempt):
                 continue
             usage = Usage(input=stay.input_tokens, estimated=True)
         price = stay.price_at(attempt)
-        amount = None if price is None else cost(usage, price)
+        amount = amount_of(usage, price)
         entries.append(
             msgspec.structs.replace(
                 _entry(stay, trace, attempt, usage, priced=(price, amount), now=now),
@@ -83,6 +87,30 @@ def failed(stay: Stay, trace: Trace, attempts: Sequence[Attempt], now: float) ->
             )
         )
     return entries
+
+
+def amount_of(usage: Usage, price: Price | None) -> int | None:
+    """What ``usage`` costs, in nano-USD; None without a price, or if it is more than any account can
+    hold: then either figure is nonsense, and whoever pays must not suffer for it."""
+    if price is None:
+        return None
+    amount = cost(usage, price)
+    if amount > MOST_NANO:
+        logger.error("%r at %r cannot be charged: no account can hold so much", usage, price)
+        return None
+    return amount
+
+
+def not_booked(entry: Entry) -> Entry:
+    """What is kept in place of an entry that cannot be written: it moves nothing."""
+    return Entry(
+        id=entry.id,
+        kind="refused",
+        at=entry.at,
+        user_id=entry.user_id,
+        cost=0,
+        reason="it could not be written into the journal; the gateway's log has it",
+    )
 
 
 def _entry(
@@ -120,4 +148,6 @@ def _entry(
 
 
 def _may_have_billed(attempt: Attempt) -> bool:
-    return isinstance(attempt.error, UpstreamError) and attempt.error.may_have_billed
+    """One without an error ended in a defect of ours: nobody knows how far it got."""
+    error = attempt.error
+    return error is None or (isinstance(error, UpstreamError) and error.may_have_billed)

@@ -16,7 +16,7 @@ from typing import Protocol as Interface
 import msgspec
 
 from dragoman.engine.accounting import Accounting
-from dragoman.engine.books import Journal, Ledger
+from dragoman.engine.books import Journal, JournalBatch, Ledger
 from dragoman.engine.tasks import spawn
 from dragoman.governance.ledger import Entry, Line, Settled, moved, orphan
 
@@ -77,9 +77,12 @@ class Bookkeeper:
         self._check_seconds = check_seconds
         self._limits = limits
         self._turn = asyncio.Lock()  # a standing must not be read while a batch is under way
-        self._old = 0  # lines of an earlier process: the accounts in memory do not know them
         self._known = False
+        self._odd = False  # the tables took something else than was journaled
         self._closing = asyncio.Event()
+        self._hurry = asyncio.Event()  # somebody waits for the tables
+        self._progress = asyncio.Event()
+        self._written = 0  # lines
         self._tasks: list[asyncio.Task[None]] = []
         self._away_since: float | None = None
         self._discrepancies: int | None = None
@@ -96,7 +99,6 @@ class Bookkeeper:
         """Take over where an earlier process ended: drain its lines, release its holds, read the
         accounts. If the tables cannot be used yet, requests that need an account wait for it."""
         self._release_orphans()
-        self._old = self._journal.behind
         if self._limits is not None:
             now = self._accounting.now()
             self._accounting.parties.restore_limits(self._limits.load(), now)
@@ -109,6 +111,19 @@ class Bookkeeper:
         self._tasks = [spawn(self._work(), "bookkeeper"), spawn(self._keep_limits(), "limits")]
         if self._check is not None:
             self._tasks.append(spawn(self._verify(), "ledger-check"))
+
+    async def caught_up(self, seconds: float) -> bool:
+        """Wait, ``seconds`` at most, until what is in the journal now is in the tables; whether it is.
+        Tables that are away are not waited for."""
+        goal = self._written + self._journal.behind
+        if self._written < goal and self._away_since is None:
+            self._hurry.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while self._written < goal and self._away_since is None:
+                        self._progress.clear()
+                        await self._progress.wait()
+        return self._written >= goal
 
     async def refresh(self) -> None:
         """Read the accounts again: somebody else may have changed them. A database that is away
@@ -138,8 +153,11 @@ class Bookkeeper:
     async def _work(self) -> None:
         pause = _DRAIN_SECONDS
         while True:
-            await asyncio.sleep(pause)
-            if not self._journal.behind and self._known:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
+            self._hurry.clear()
+            if not self._journal.behind and self._known and not self._odd:
                 continue
             done = await self._try(self._catch_up)
             pause = _DRAIN_SECONDS if done else min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -152,6 +170,7 @@ class Bookkeeper:
             if self._away_since is None:
                 self._away_since = _now()
                 logger.error("the ledger cannot be used, trying on: %s", error)
+            self._progress.set()
             return False
         if self._away_since is not None:
             logger.info("the ledger is written again after %.0f s", _now() - self._away_since)
@@ -159,30 +178,41 @@ class Bookkeeper:
         return True
 
     async def _catch_up(self) -> None:
-        """Drain everything, and read the accounts if that was never done."""
-        while self._journal.behind:
+        """Drain what is there, and read the accounts if that was never done or they may be wrong."""
+        behind = not self._known or self._odd or self._journal.behind > 0
+        while behind:
             async with self._turn:
-                if not await self._drain():
-                    break
-        if not self._known:
-            await self._read_standing()
+                batch = await self._drain()
+            behind = bool(batch.lines) and not batch.whole
+            # What is not in the tables is known exactly after a batch that was the whole journal, and
+            # only then: lines may come twice, and those of an earlier process are not told apart.
+            if batch.whole and (self._odd or not self._known):
+                await self._read_standing()
+                self._odd = False
 
-    async def _drain(self) -> bool:
-        """Write one batch; False if there was none."""
-        most = min(_BATCH, self._old) if self._old else _BATCH
-        batch = self._journal.pending(most)
-        if not batch.lines:
-            return False
+    async def _drain(self) -> JournalBatch:
+        """Write one batch, and give it."""
+        parties = self._accounting.parties
+        batch = self._journal.pending(_BATCH)
+        taken = parties.take_undrained() if batch.whole else {}
+        if batch.whole and not self._known:
+            parties.forget_spending()
         entries = _entries(batch.lines)
-        if entries:
-            await self._ledger.book(entries)
-        self._journal.forget(batch.end)
-        if self._old:
-            self._old -= min(len(batch.lines), self._old)
-        else:
-            for account, nano in moved(entries).items():
-                self._accounting.parties.drained(account, nano)
-        return True
+        due = moved(entries)
+        try:
+            booked = await self._ledger.book(entries) if entries else due
+        except BaseException:
+            parties.journaled(taken)
+            raise
+        if batch.lines:
+            self._journal.forget(batch.end)
+        self._written += len(batch.lines)
+        self._progress.set()
+        if not batch.whole:
+            parties.drained(due)
+        if booked != due:
+            self._odd = True
+        return batch
 
     async def _read_standing(self) -> None:
         async with self._turn:

@@ -6,7 +6,7 @@ the database, and a kill -9 loses nothing that was settled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol as Interface
 
 from dragoman.governance.ledger import Entry, Hold, JournalBatch, JournalFull, Line
@@ -69,9 +69,9 @@ class Journal(Interface):
 class Ledger(Interface):
     """The tables. Every method may fail when the database cannot be used."""
 
-    async def book(self, entries: Iterable[Entry]) -> None:
+    async def book(self, entries: Iterable[Entry]) -> Mapping[str, int]:
         """Keep all of them or, if it fails, none; one that is there already stays as it is and moves
-        nothing again."""
+        nothing again. What really came to each account, or left it, in nano-USD."""
         ...
 
     async def standing(self, now: float) -> Standing:
@@ -101,7 +101,7 @@ class NoJournal:
 
     def pending(self, most: int) -> JournalBatch:
         """None."""
-        return JournalBatch((), 0)
+        return JournalBatch((), 0, whole=True)
 
     def forget(self, end: int) -> None:
         """Nothing."""

@@ -50,10 +50,9 @@ class UserParty(Party):
         self.budgets.configure(user.budget)
         if user.trial is None:
             self.trial = None
-        elif self.trial is None:
+        elif self.trial is None or self.trial.trial != user.trial:
+            # Another trial begins with nothing used; requests under way end in the one before.
             self.trial = TrialUse(user.trial)
-        else:
-            self.trial.trial = user.trial
 
 
 class Parties:
@@ -137,13 +136,26 @@ class Parties:
         for key_id, key in self.keys.items():
             yield f"key {key_id}", key
 
-    def drained(self, account: str, nano: int) -> None:
+    def journaled(self, moved: Mapping[str, int]) -> None:
+        """So much more is in the journal and not in the tables."""
+        for account, nano in moved.items():
+            if ":" in account:  # nobody looks at the others before they are in the tables
+                self.undrained[account] = self.undrained.get(account, 0) + nano
+
+    def drained(self, moved: Mapping[str, int]) -> None:
         """So much of what was journaled has reached the tables."""
-        rest = self.undrained.get(account, 0) - nano
-        if rest:
-            self.undrained[account] = rest
-        else:
-            self.undrained.pop(account, None)
+        self.journaled({account: -nano for account, nano in moved.items()})
+
+    def take_undrained(self) -> dict[str, int]:
+        """Everything that was journaled so far is about to reach the tables; ``journaled`` puts it
+        back if it does not."""
+        taken, self.undrained = self.undrained, {}
+        return taken
+
+    def forget_spending(self) -> None:
+        """Everything that was spent so far will be among what ``restore`` tells first."""
+        for party in (*self.users.values(), *self.keys.values()):
+            party.budgets.forget()
 
     def _balance(self, standing: Standing, account: str) -> int:
         return standing.balances.get(account, 0) + self.undrained.get(account, 0)

@@ -98,6 +98,8 @@ class SideCalls:
                 # failure, and the header tells which it is.
                 return self._estimated(codecs, request, attempt)
             count = upstream.token_count.decode_response(body)
+            key = model_key(channel.provider, model)
+            self._pipeline.counter.learn_count(key, request, count)
             return SideAnswer(body=codecs.encode_response(count), headers=_headers(attempt, []))
 
         return await self._first_answer(journey, plan, ask)

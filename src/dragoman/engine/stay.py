@@ -13,20 +13,33 @@ from dragoman.governance.principal import Principal
 from dragoman.governance.purse import TrialUse
 from dragoman.routing.channel import Channel
 
+_MOST_TOKENS = 10**7
+_MOST_ANSWERS = 1_000
+"""Clients write what they like; no model writes as much, and amounts must fit 64 bits."""
+
 PriceOf = Callable[[Channel, str, str], Price | None]
 """(channel, upstream model, public model) → the price in force; None if nobody states one."""
 
 
 class Demand(msgspec.Struct, frozen=True):
     """What a request will need. ``input_tokens`` estimates when it is called, which it is only if
-    something depends on it. ``max_output`` is the client's bound, None without, 0 for an operation that
-    writes nothing. One that is not ``charged`` (a token count) only counts as a request."""
+    something depends on it. ``max_output`` is the client's bound, None without (a negative one, as
+    some clients write it, is none), 0 for an operation that writes nothing; it is for each of the
+    ``answers`` that the client wants. One that is not ``charged`` (a token count) only counts as a
+    request."""
 
     request_id: str
     operation: str
     input_tokens: Callable[[], int]
     max_output: int | None = None
+    answers: int = 1
     charged: bool = True
+
+    def output(self, usual: int) -> int:
+        """The most that is written; ``usual`` where the client does not bound it."""
+        bound = self.max_output
+        each = usual if bound is None or bound < 0 else min(bound, _MOST_TOKENS)
+        return each * min(max(self.answers, 1), _MOST_ANSWERS)
 
 
 class Stay:
@@ -41,6 +54,7 @@ class Stay:
         "_input_tokens",
         "_price_of",
         "_prices",
+        "_stated",
         "at",
         "cost",
         "demand",
@@ -64,7 +78,9 @@ class Stay:
         *,
         price_of: PriceOf,
         at: float,
+        stated: Price | None = None,
     ) -> None:
+        """``stated`` is the price where ``price_of`` knows none."""
         self.demand = demand
         self.principal = principal
         self.key = key
@@ -78,6 +94,7 @@ class Stay:
         self.settled = False
         self.cost: int | None = None
         self._price_of = price_of
+        self._stated = stated
         self._prices: dict[tuple[int, str], Price | None] = {}
         self._input_tokens: int | None = None
 
@@ -93,7 +110,8 @@ class Stay:
         that changes meanwhile is the next request's."""
         known = (channel.id, upstream_model)
         if known not in self._prices:
-            self._prices[known] = self._price_of(channel, upstream_model, public_model)
+            found = self._price_of(channel, upstream_model, public_model)
+            self._prices[known] = found or self._stated
         return self._prices[known]
 
     def price_at(self, attempt: Attempt) -> Price | None:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol as Interface
 
 from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.request import Request
 from dragoman.canonical.usage import Usage
 from dragoman.engine.estimate import features_of
-from dragoman.governance.calibration import Calibration
+from dragoman.governance.calibration import Calibration, Learned
 from dragoman.governance.tokens import quick_count
 from dragoman.protocols.base import Parsed
+
+
+KEEP_SECONDS = 180.0
+"""How often what was learned is kept; a kill -9 loses so much of it."""
+
+
+class CountsMemory(Interface):
+    """Where what was learned outlives the process. Neither may fail."""
+
+    def load(self) -> Sequence[Learned]:
+        """What was kept last; nothing if it cannot be read."""
+        ...
+
+    def save(self, learned: Sequence[Learned]) -> None:
+        """Keep it in place of that. Called on a thread."""
+        ...
 
 
 class TokenCounter:
@@ -43,6 +61,43 @@ class TokenCounter:
         except GatewayError:
             return  # it was forwarded unread, and holds what only its own protocol knows
         self.calibration.observe(key, features, usage.total_input)
+
+    def learn_count(self, key: str, request: Request, counted: int) -> None:
+        """Take in what an upstream's counting route answered."""
+        if self.calibration.wants(key):
+            self.calibration.observe(key, features_of(request), counted)
+
+
+class LastingCounts:
+    """Keeps what a counter has learned over restarts: ``run`` until it is cancelled, ``close`` at the
+    end."""
+
+    def __init__(
+        self, counter: TokenCounter, memory: CountsMemory, seconds: float = KEEP_SECONDS
+    ) -> None:
+        """Takes up what ``memory`` holds; saves every ``seconds``, if there is anything new."""
+        self._calibration = counter.calibration
+        self._memory = memory
+        self._seconds = seconds
+        self._calibration.load(memory.load())
+        self._kept = self._calibration.learned
+
+    async def run(self) -> None:
+        """Save now and then."""
+        while True:
+            await asyncio.sleep(self._seconds)
+            await self._save()
+
+    async def close(self) -> None:
+        """Save the last of it."""
+        await self._save()
+
+    async def _save(self) -> None:
+        learned = self._calibration.learned
+        if learned == self._kept:
+            return
+        self._kept = learned
+        await asyncio.to_thread(lambda: self._memory.save(self._calibration.dump()))
 
 
 def model_key(provider: str, upstream_model: str) -> str:

@@ -127,10 +127,12 @@ Line = Hold | Settled | Released
 
 
 class JournalBatch(msgspec.Struct, frozen=True):
-    """Lines that are not in the tables yet, oldest first; ``end`` is where they end in the journal."""
+    """Lines that are not in the tables yet, oldest first; ``end`` is where they end in the journal,
+    ``whole`` that these are all that were appended so far."""
 
     lines: Sequence[Line]
     end: int
+    whole: bool = False
 
 
 class JournalFull(Exception):

@@ -99,9 +99,14 @@ class Budgets:
         self._limits = tuple((i, nano) for i, nano in enumerate(given) if nano is not None)
 
     def restore(self, spent: tuple[int, int, int, int], now: float) -> None:
-        """What the books say was spent in the periods of ``now``, and in all."""
-        self._now = periods(now)
-        self._spent = [*spent]
+        """What the books say was spent in the periods of ``now``, and in all; what was spent since
+        ``forget`` comes on top."""
+        self._roll(now)
+        self._spent = [before + since for before, since in zip(spent, self._spent, strict=True)]
+
+    def forget(self) -> None:
+        """From here on what is spent is not in the books that ``restore`` will tell of."""
+        self._spent = [0, 0, 0, 0]
 
     def refusal(self, nano: int, now: float) -> tuple[str, int] | None:
         """The budget (``day`` …, and its amount) that another ``nano`` would exceed; None if none. A

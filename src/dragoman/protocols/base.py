@@ -58,7 +58,8 @@ class Parsed(msgspec.Struct, kw_only=True):
     ``wire`` is the protocol's own typed form (``types.py``); ``decode_request`` turns it into the
     canonical one, which same-protocol forwarding never needs. ``session`` is the client's own name for
     the conversation, if it gave one, and ``previous`` the stored answer that the request continues:
-    both say where it had better go.
+    both say where it had better go. ``answers`` is how many the client wants, each of
+    ``max_output_tokens`` at most.
     """
 
     body: bytes
@@ -67,6 +68,7 @@ class Parsed(msgspec.Struct, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     max_output_tokens: int | None = None
+    answers: int = 1
     target: Target = Target()
     session: str = ""
     previous: str = ""

@@ -150,11 +150,23 @@ class RoutingTable:
             tiers = self._arrange(model)
         order = self._ordered(tiers, self._strategies.of(model), now, allowed)
         if not order.options:
-            raise Forbidden(
-                f"This key may not use any channel that has the model '{_shown(model)}'.",
-                code="channel_not_allowed",
-            )
+            raise _barred(model)
         return order
+
+    def foremost(self, model: str, allowed: Allowed | None = None) -> Sequence[Option]:
+        """Among whom the turn of the next request for ``model`` would be, without taking it: the first
+        tier or, if the lowest price decides, the one that has it. Nobody's health is looked at. Raises as
+        ``order``."""
+        tiers = self._tiers.get(model)
+        if tiers is None:
+            tiers = self._arrange(model)
+        for tier in tiers:
+            usable = [one for one in tier.options if allowed is None or allowed(one.channel)]
+            if usable:
+                if self._strategies.of(model) == "lowest_price":
+                    return (min(usable, key=self._price),)
+                return usable
+        raise _barred(model)
 
     def any_order(
         self,
@@ -290,6 +302,13 @@ class RoutingTable:
         near = difflib.get_close_matches(model[:100], known, n=3, cutoff=0.4) or known[:3]
         hint = f" Nearest: {', '.join(near)}." if near else ""
         return ModelNotFound(f"The model '{shown}' does not exist.{hint}", param="model")
+
+
+def _barred(model: str) -> Forbidden:
+    return Forbidden(
+        f"This key may not use any channel that has the model '{_shown(model)}'.",
+        code="channel_not_allowed",
+    )
 
 
 def _business(option: Option) -> float:

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 
 from dragoman.canonical.errors import GatewayError, Unavailable, UpgradeRequired
 from dragoman.engine.pipeline import JSON_HEADERS
+from dragoman.protocols.hf_tasks import errors as hf_tasks
 from dragoman.server import status
 from dragoman.server.admin.mount import AdminMount, is_admin_path
 from dragoman.server.answer import AsgiAnswer, Receive, Scope, Send, raw_headers
+from dragoman.server.billing import OPERATIONS, Billing, Bills
 from dragoman.server.body import ClientLeft, check_headers
 from dragoman.server.gateway import Gateway
 from dragoman.server.idempotency import Idempotency
 from dragoman.server.ids import new_id
 from dragoman.server.inference import Incoming, Inference
 from dragoman.server.routes import protocol_of, resolve
+from dragoman.wire.http import HttpReply
 
 logger = logging.getLogger("dragoman.server")
+
+_SHAPES_OF_THEIR_OWN: Mapping[str, Callable[[GatewayError, str], HttpReply]] = {
+    "hf_tasks": hf_tasks.encode_error
+}
+"""How errors look on paths that no protocol's codecs serve."""
 
 
 class App:
@@ -32,11 +41,14 @@ class App:
         gateway: Gateway,
         admin: AdminMount | None = None,
         idempotency: Idempotency | None = None,
+        bills: Bills | None = None,
     ) -> None:
         """``admin`` answers below ``/admin``; without it there is nothing there. Without
-        ``idempotency``, an Idempotency-Key is ignored."""
+        ``idempotency``, an Idempotency-Key is ignored. ``bills`` is what users are shown of the
+        books."""
         self._gateway = gateway
         self._inference = Inference(gateway)
+        self._billing = Billing(gateway, bills)
         self._admin = admin
         self._idempotency = idempotency
 
@@ -81,6 +93,9 @@ class App:
             raise Unavailable("The gateway is shutting down.", retry_after=1)
         principal = self._gateway.authenticate(headers, scope["query_string"])
         incoming = Incoming(scope, receive, answer, principal, request_id)
+        if route.operation in OPERATIONS:
+            await self._billing.answer(route, incoming)
+            return
         keyed = self._idempotency
         if keyed is None or not keyed.concerns(route, headers):
             await self._inference.answer(route, incoming)
@@ -95,8 +110,11 @@ class App:
         self, scope: Scope, answer: AsgiAnswer, error: GatewayError, request_id: str
     ) -> None:
         names = frozenset(name for name, _ in scope["headers"])
-        protocol = self._gateway.pipeline.protocols[protocol_of(scope["path"], names)]
-        reply = protocol.encode_error(error, request_id)
+        name = protocol_of(scope["path"], names)
+        encode = _SHAPES_OF_THEIR_OWN.get(name)
+        if encode is None:
+            encode = self._gateway.pipeline.protocols[name].encode_error
+        reply = encode(error, request_id)
         if answer.begun:
             return
         headers = {

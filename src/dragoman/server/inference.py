@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from urllib.parse import parse_qsl
 
@@ -22,7 +23,7 @@ from dragoman.governance.tokens import quick_count
 from dragoman.protocols.base import EmbeddingCodecs, Target
 from dragoman.routing.plan import Plan
 from dragoman.server.answer import AsgiAnswer, RawHeaders, Receive, Scope
-from dragoman.server.body import header, read_body
+from dragoman.server.body import ClientLeft, header, read_body
 from dragoman.server.client_watch import ClientWatch
 from dragoman.server.directives import own_token, take_provider
 from dragoman.server.gateway import Gateway, check_model
@@ -91,14 +92,18 @@ class Inference:
         if self._gateway.tracing is not None:
             self._gateway.tracing.begin(incoming.id, incoming.headers)
         error: GatewayError | None = None
-        left = True  # unless it is seen to have stayed
+        left = False
         try:
             await self._recorded(route, incoming, trace)
-            left = False
         except GatewayError as failure:
-            left = False
             error = failure
             incoming.answer.about = {**journey.headers(), **self._limits(route, incoming)}
+            raise
+        except (asyncio.CancelledError, ClientLeft):
+            left = True
+            raise
+        except Exception:  # a defect of ours, which the client shall not pay for as if it had left
+            error = GatewayError("The gateway failed.")
             raise
         finally:
             if trace.bill is not None:
@@ -141,7 +146,11 @@ class Inference:
         wish = Wish(parsed.model, session, parsed.previous, provider, any_model=True)
         plan = gateway.plan(trace.journey, wish, incoming.principal)
         demand = Demand(
-            incoming.id, trace.operation, lambda: quick_count(body), parsed.max_output_tokens
+            incoming.id,
+            trace.operation,
+            lambda: quick_count(body),
+            parsed.max_output_tokens,
+            parsed.answers,
         )
         call.bill = self._admit(demand, incoming, trace, plan)
         if gateway.policy.gateway_usage or provider == _TELLS_CHARGES:

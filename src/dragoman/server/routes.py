@@ -23,6 +23,9 @@ class Operation(enum.Enum):
     COUNT_TOKENS = "count_tokens"
     LIST_MODELS = "list_models"
     SHOW_MODEL = "show_model"
+    ASK_COST = "ask_cost"
+    SHOW_USAGE = "show_usage"
+    BILL_REQUESTS = "bill_requests"
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +63,13 @@ _GET = {
     "models": Operation.LIST_MODELS,
     "api/tags": Operation.LIST_MODELS,
 }
+_HUGGING_FACE = "hf/"
+"""How the paths of the task API begin, which has an error shape of its own for all of them."""
+_TASKS = {
+    "hf/tasks/billing/cost": (("POST",), Operation.ASK_COST),
+    "hf/tasks/billing/usage": (("GET", "HEAD"), Operation.SHOW_USAGE),
+    "hf/billing": (("POST",), Operation.BILL_REQUESTS),
+}
 _GEMINI_VERBS = {
     "generateContent": (Operation.GENERATE, False),
     "streamGenerateContent": (Operation.GENERATE, True),
@@ -79,6 +89,12 @@ def resolve(method: str, path: str) -> Route:
     prefix_protocol, rest = strip(path)
     if match := _MODEL_FIRST.match(rest):
         return _post(method, match["rest"], path, match["model"])
+    if rest in _TASKS:
+        methods, operation = _TASKS[rest]
+        _require(method, methods, path)
+        return Route(operation=operation, protocol="hf_tasks")
+    if rest.startswith(_HUGGING_FACE):
+        raise RouteNotFound(f"There is no route {method} {_shown(path)}.")
     vertex = _VERTEX.sub("", rest)
     if vertex.startswith(("models/", "tunedModels/")) and ":" in vertex:
         route = _gemini(method, vertex.partition("/")[2])
@@ -124,6 +140,8 @@ def protocol_of(path: str, header_names: frozenset[bytes]) -> str:
     prefix_protocol, rest = strip(path)
     if prefix_protocol:
         return prefix_protocol
+    if rest.startswith(_HUGGING_FACE):
+        return "hf_tasks"
     if b"anthropic-version" in header_names or rest.startswith("messages"):
         return "anthropic_messages"
     if b"x-goog-api-key" in header_names or "v1beta" in path[:8] or ":" in rest:

@@ -31,6 +31,7 @@ from dragoman.engine.price_loading import PriceLoading
 from dragoman.engine.prober import Prober
 from dragoman.engine.recorder import Recorder
 from dragoman.engine.tasks import spawn
+from dragoman.engine.token_counts import CountsMemory, LastingCounts
 from dragoman.engine.transport import Transport
 from dragoman.governance.keys import KeyRing
 from dragoman.governance.price import Rates
@@ -43,6 +44,7 @@ from dragoman.server.admin.contract import Administration
 from dragoman.server.admin.mount import AdminMount, is_admin_path
 from dragoman.server.answer import Receive, Scope, Send
 from dragoman.server.app import App
+from dragoman.server.billing import Bills
 from dragoman.server.body import header
 from dragoman.server.gateway import Gateway, Policy
 from dragoman.server.idempotency import Idempotency
@@ -157,6 +159,8 @@ async def run_server(
     accounting: Accounting | None = None,
     bookkeeper: Bookkeeper | None = None,
     idempotency: Idempotency | None = None,
+    bills: Bills | None = None,
+    counts_memory: CountsMemory | None = None,
     metrics_token: Secret | None = None,
     keep_credential: Keep = keep_nothing,
     ready: Callable[[], None] = lambda: None,
@@ -165,7 +169,9 @@ async def run_server(
     503. ``prices`` knows what requests cost, ``catalog`` are the providers that a client may name,
     ``administration`` what the admin API manages; without it there is none. ``recorder`` keeps the
     request log, ``bookkeeper`` the books of ``accounting``; both are started and closed here.
-    ``metrics_token`` opens ``/metrics`` beside admin keys.
+    ``bills`` is what users are shown of the books.
+    ``counts_memory`` keeps what is learned of models' token counts, ``metrics_token`` opens
+    ``/metrics`` beside admin keys.
     ``keep_credential`` keeps a refresh token that was rotated. ``ready`` is called once the port is
     open. Raises OSError if it cannot be opened."""
     raise_file_limit()
@@ -186,6 +192,7 @@ async def run_server(
         catalog=catalog,
         accounting=accounting,
     )
+    counts = LastingCounts(pipeline.counter, counts_memory) if counts_memory is not None else None
     observing = Observing(gateway, recorder=recorder, bookkeeper=bookkeeper, token=metrics_token)
     prober = Prober(
         gateway.fleet, protocols=protocols, openings=pipeline.openings, clock=dispatcher.clock
@@ -208,7 +215,7 @@ async def run_server(
     configure(source.state)
     settings = source.state.settings
     admin = AdminMount(gateway, administration) if administration is not None else None
-    app = App(gateway, admin, idempotency)
+    app = App(gateway, admin, idempotency, bills)
     served = _with_cors(app, settings.cors_origins) if settings.enable_cors else app
     server = _listen(served, host, port)
     if bookkeeper is not None:
@@ -231,6 +238,8 @@ async def run_server(
     ]
     if idempotency is not None:
         tasks.append(spawn(idempotency.run(), "idempotency"))
+    if counts is not None:
+        tasks.append(spawn(counts.run(), "token-counts"))
     serving = spawn(server.serve(), "http-server")
     try:
         await _until_started(server, serving)
@@ -242,7 +251,7 @@ async def run_server(
     finally:
         for task in (*tasks, *pricing.tasks):
             task.cancel()
-        for one in (transport, bookkeeper, idempotency, observing):
+        for one in (transport, bookkeeper, idempotency, counts, observing):
             if one is not None:
                 await one.close()
 

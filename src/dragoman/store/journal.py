@@ -164,7 +164,7 @@ class Journal:
         """The oldest lines that were not forgotten, ``most`` at most. A Hold comes again if it is still
         open when its segment is deleted. Raises StoreError if the files cannot be read."""
         found: list[Line] = []
-        end, count = self._drained, 0
+        end, count, whole = self._drained, 0, False
         for segment, at, payload in self._tape.read(self._drained):
             if len(found) == most:
                 break
@@ -178,9 +178,9 @@ class Journal:
             # Everything was read, so this is how many there are, whatever was counted before.
             if count < self._behind:
                 logger.error("%d lines of the journal are lost", self._behind - count)
-            end, self._behind = self._tape.end, count
+            end, self._behind, whole = self._tape.end, count, not self._refused
         self._given[end] = count
-        return JournalBatch(found, end)
+        return JournalBatch(found, end, whole)
 
     def forget(self, end: int) -> None:
         """Everything before ``end`` is in the tables. Raises ValueError for an end that ``pending``

@@ -42,11 +42,11 @@ class LedgerStore:
         self._read = read
         self._write = write
 
-    async def book(self, entries: Iterable[Entry]) -> None:
+    async def book(self, entries: Iterable[Entry]) -> dict[str, int]:
         """As books.Ledger.book. An entry that cannot be kept whatever the database does (legs that do
         not sum to zero, figures beyond reason) is logged, and a note of kind ``refused`` kept in its
         place; ``Transaction.book`` raises EntryRefused for such a one."""
-        await self._write(lambda connection: booking.book_all(connection, entries))
+        return await self._write(lambda connection: booking.book_all(connection, entries))
 
     async def standing(self, now: float) -> Standing:
         """As books.Ledger.standing."""
@@ -127,10 +127,14 @@ class LedgerStore:
             lambda connection: ledger_usage.totals(connection, sought, attempts=attempts)
         )
 
-    async def costs(self, request_ids: Collection[str]) -> dict[str, int | None]:
+    async def costs(
+        self, request_ids: Collection[str], *, user_id: int | None = None
+    ) -> dict[str, int | None]:
         """What requests cost, in nano-USD, by their ids: None for one without a price, and nothing for
-        one that the books do not know."""
-        return await self._read(lambda connection: ledger_reading.costs(connection, request_ids))
+        one that the books do not know, or know as another user's than ``user_id``."""
+        return await self._read(
+            lambda connection: ledger_reading.costs(connection, request_ids, user_id)
+        )
 
     async def unpriced(self, since: float) -> list[Unpriced]:
         """The models that were used since then without a price, the most used first."""

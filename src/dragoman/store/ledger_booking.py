@@ -11,7 +11,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Table
@@ -20,6 +20,7 @@ from dragoman.governance.ledger import Entry
 from dragoman.governance.money import MOST_NANO
 from dragoman.governance.price import BUCKETS
 from dragoman.store import ledger_tables as tables
+from dragoman.store.bulk import insert_rows
 from dragoman.store.errors import EntryRefused
 from dragoman.store.ledger_tables import DAY, HOUR, NAME_LETTERS, USED
 
@@ -37,15 +38,22 @@ _NO_TOKENS = (None,) * len(BUCKETS)
 Sums = dict[tuple[Any, ...], list[int]]
 
 
-def book(connection: Connection, entries: Iterable[Entry]) -> int:
-    """Keep the entries that are not there yet, and say how many they were. Raises EntryRefused, before
-    anything is written, if one cannot be kept. The transaction must be one that writes."""
+class Kept(NamedTuple):
+    """How many entries were new, and what they moved: account → nano-USD."""
+
+    count: int
+    moved: dict[str, int]
+
+
+def book(connection: Connection, entries: Iterable[Entry]) -> Kept:
+    """Keep the entries that are not there yet. Raises EntryRefused, before anything is written, if one
+    cannot be kept. The transaction must be one that writes."""
     given: dict[str, Entry] = {}
     for entry in entries:
         _check(entry)
         given.setdefault(name(entry.id), entry)
     if not given:
-        return 0
+        return Kept(0, {})
     if connection.dialect.name == "postgresql":
         # Numbers have no gaps and balances no lost additions: one books at a time. Not by locking the
         # table: that would wait for the server's own housekeeping, and interrupt it.
@@ -53,24 +61,21 @@ def book(connection: Connection, entries: Iterable[Entry]) -> int:
     for (known,) in among(connection, "id", [*given]):
         del given[known]
     if not given:
-        return 0
+        return Kept(0, {})
     last = connection.exec_driver_sql("SELECT MAX(number) FROM entries").scalar_one() or 0
-    _write(connection, last + 1, given)
-    return len(given)
+    return Kept(len(given), _write(connection, last + 1, given))
 
 
-def book_all(connection: Connection, entries: Iterable[Entry]) -> None:
-    """As ``book``, but in the place of an entry that cannot be kept there is a note of it, which moves
+def book_all(connection: Connection, entries: Iterable[Entry]) -> dict[str, int]:
+    """As ``book``, for what it moved; but in the place of an entry that cannot be kept there is a note of it, which moves
     nothing: what an upstream said must not keep the rest out of the books."""
     left = [*entries]
     while True:
         try:
-            book(connection, left)
+            return book(connection, left).moved
         except EntryRefused as refused:
             logger.error("%s It is in the books as a note.", refused)
             left = [_note(one, refused) if one.id == refused.id else one for one in left]
-        else:
-            return
 
 
 def _note(entry: Entry, refused: EntryRefused) -> Entry:
@@ -136,8 +141,8 @@ def among(connection: Connection, columns: str, ids: list[str]) -> Sequence[Any]
     return connection.exec_driver_sql(statement, (given,)).all()
 
 
-def _write(connection: Connection, number: int, given: dict[str, Entry]) -> None:
-    """Everything that the entries mean, the first of them as ``number``."""
+def _write(connection: Connection, number: int, given: dict[str, Entry]) -> dict[str, int]:
+    """Everything that the entries mean, the first of them as ``number``; what they move."""
     rows: list[tuple[Any, ...]] = []
     legs: list[tuple[int, int, str, int]] = []
     moved: dict[str, int] = {}
@@ -165,6 +170,7 @@ def _write(connection: Connection, number: int, given: dict[str, Entry]) -> None
     _insert(connection, tables.account_hours, [(*at, nano) for at, nano in moved_by_hour.items()])
     _insert(connection, tables.usage_hours, [(*key, *sums) for key, sums in hours.items()])
     _insert(connection, tables.usage_days, [(*key, *sums) for key, sums in days.items()])
+    return moved
 
 
 def _row(number: int, key: str, entry: Entry) -> tuple[Any, ...]:
@@ -284,26 +290,27 @@ def _insert(connection: Connection, table: Table, rows: list[Any]) -> None:
     """Add rows; what is there already under the same key is summed."""
     if not rows:
         return
+    into, then = _statement(table)
     if connection.dialect.name == "postgresql":
         # All rows as one document: a tenth of the time that a statement for each would take.
         columns = table.columns.keys()
         document = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in rows])
-        statement = _statement(table, _from_document(table, connection))
+        statement = f"{into} {_from_document(table, connection)} {then}"
         connection.exec_driver_sql(statement, (document.decode(),))
     else:
-        marks = ", ".join("?" * len(table.columns))
-        connection.exec_driver_sql(_statement(table, f"VALUES ({marks})"), rows)
+        insert_rows(connection, into, rows, then=then)
 
 
 @functools.cache
-def _statement(table: Table, source: str) -> str:
+def _statement(table: Table) -> tuple[str, str]:
+    """What stands before the rows, and what behind them."""
     columns = table.columns.keys()
-    statement = f"INSERT INTO {table.name} ({', '.join(columns)}) {source}"
+    into = f"INSERT INTO {table.name} ({', '.join(columns)})"
     if table in (tables.entries, tables.legs):
-        return statement
+        return into, ""
     key = table.primary_key.columns.keys()
     summed = (f"{one} = {table.name}.{one} + excluded.{one}" for one in columns if one not in key)
-    return f"{statement} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(summed)}"
+    return into, f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(summed)}"
 
 
 def _from_document(table: Table, connection: Connection) -> str:

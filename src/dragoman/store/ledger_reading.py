@@ -134,13 +134,17 @@ def statement(
     )
 
 
-def costs(connection: Connection, request_ids: Iterable[str]) -> dict[str, int | None]:
+def costs(
+    connection: Connection, request_ids: Iterable[str], user_id: int | None = None
+) -> dict[str, int | None]:
     """What each of the requests cost, with what a prepaid account could not pay; None if it has no
-    price. Unknown ids are left out."""
+    price. Unknown ids, and those of others than the user, are left out."""
     wanted = {name(one) for one in request_ids}
     paid: dict[str, int | None] = {}
     every = [*wanted, *(one + _OVERRUN for one in wanted)]
-    for entry_id, cost in booking.among(connection, "id, cost", every):
+    for entry_id, cost, owner in booking.among(connection, "id, cost, user_id", every):
+        if user_id is not None and owner != user_id:
+            continue
         request_id = entry_id.removesuffix(_OVERRUN)
         if cost is None:
             paid[request_id] = None

@@ -22,6 +22,7 @@ from dragoman.governance.record import (
     first_id,
     without_transcript,
 )
+from dragoman.store.bulk import insert_rows
 from dragoman.store.conflicts import insert
 from dragoman.store.errors import StoreError
 from dragoman.store.sealing import SealedBox
@@ -40,6 +41,9 @@ _decode = msgspec.json.Decoder(RequestRecord).decode
 _encode = msgspec.json.Encoder().encode
 _open_transcript = msgspec.msgpack.Decoder(Transcript).decode
 _pack = msgspec.msgpack.Encoder().encode
+
+_COLUMNS = tuple(name for name in requests.columns.keys() if name != "number")
+_INTO = f"INSERT INTO requests ({', '.join(_COLUMNS)})"
 
 Result = TypeVar("Result")
 
@@ -64,11 +68,15 @@ class SQLRequestLog:
         that cannot be written whatever the database does is logged and left out."""
 
         def work(connection: Connection) -> None:
-            if rows := [*self._rows(records)]:
+            rows = [*self._rows(records)]
+            if rows and connection.dialect.name == "sqlite":
+                insert_rows(connection, _INTO, rows, then="ON CONFLICT (id) DO NOTHING")
+            elif rows:
                 statement = insert(connection, requests).on_conflict_do_nothing(
                     index_elements=["id"]
                 )
-                connection.execute(statement, rows)
+                named = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+                connection.execute(statement, named)
 
         await self._write(work)
 
@@ -154,33 +162,33 @@ class SQLRequestLog:
 
         return await self._read(work)
 
-    def _rows(self, records: Iterable[RequestRecord]) -> Iterable[dict[str, Any]]:
+    def _rows(self, records: Iterable[RequestRecord]) -> Iterable[tuple[Any, ...]]:
         for record in records:
             try:
                 yield self._row(record)
             except ValueError as error:
                 logger.error("request %r cannot be logged: %s", record.id, error)
 
-    def _row(self, record: RequestRecord) -> dict[str, Any]:
-        """Raises ValueError for text or numbers that JSON cannot hold."""
+    def _row(self, record: RequestRecord) -> tuple[Any, ...]:
+        """In the order of _COLUMNS. Raises ValueError for text or numbers that JSON cannot hold."""
         if not (math.isfinite(record.started_at) and math.isfinite(record.duration_ms)):
             raise ValueError("its times are no numbers")
         sealed = None
         if record.transcript is not None:
             sealed = self._box.seal(_pack(record.transcript), place(record.id))
-        return {
-            "id": record.id,
-            "started_at": record.started_at,
-            "key_id": record.key_id,
-            "key_name": record.key_name,
-            "channel": record.channel,
-            "model": _searched(record.model),
-            "outcome": record.outcome,
-            "status": record.status,
-            "duration_ms": record.duration_ms,
-            "document": _encode(without_transcript(record)).decode(),
-            "sealed": sealed,
-        }
+        return (
+            record.id,
+            record.started_at,
+            record.key_id,
+            record.key_name,
+            record.channel,
+            _searched(record.model),
+            record.outcome,
+            record.status,
+            record.duration_ms,
+            _encode(without_transcript(record)).decode(),
+            sealed,
+        )
 
     def _whole(self, request_id: str, document: str, sealed: bytes | None) -> RequestRecord:
         try:

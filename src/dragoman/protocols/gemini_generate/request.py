@@ -42,6 +42,7 @@ def parse_request(body: bytes, target: Target) -> Parsed:
         stream=bool(target.stream or wire.stream),
         include_usage=True,
         max_output_tokens=None if config is None else config.max_output_tokens,
+        answers=1 if config is None else config.candidate_count or 1,
         target=target,
     )
 

@@ -7,6 +7,7 @@ huggingface/hub-docs ``docs/inference-providers/register-as-a-provider.md`` for 
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
@@ -143,6 +144,12 @@ def encode_request_costs(costs: Mapping[str, int | None]) -> bytes:
             ]
         }
     )
+
+
+def timestamp(at: float) -> str:
+    """Unix time as ISO 8601 in UTC, to the millisecond."""
+    moment = datetime.datetime.fromtimestamp(at, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

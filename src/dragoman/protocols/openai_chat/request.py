@@ -64,6 +64,7 @@ def parse_request(body: bytes, target: Target) -> Parsed:
         stream=bool(wire.stream),
         include_usage=bool(wire.stream_options and wire.stream_options.include_usage),
         max_output_tokens=wire.max_tokens if limit is None else limit,
+        answers=wire.n or 1,
         target=target,
         session=wire.prompt_cache_key or "",
     )

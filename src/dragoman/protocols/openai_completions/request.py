@@ -47,6 +47,7 @@ def parse_request(body: bytes, target: Target) -> Parsed:
         stream=bool(wire.stream),
         include_usage=bool(wire.stream_options and wire.stream_options.include_usage),
         max_output_tokens=wire.max_tokens,
+        answers=max(wire.n or 1, wire.best_of or 1),
         target=target,
     )
 
