@@ -7,7 +7,6 @@ limited, priced, booked, counted or logged.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys

@@ -169,7 +169,7 @@ class _Desk:
     async def _book(self) -> None:
         # As engine.bookkeeper does.
         while self.journal.behind:
-            lines = self.journal.pending(_BATCH)
+            lines = self.journal.pending(2 * _BATCH)  # two lines a request
             entries = [e for line in lines.lines if isinstance(line, Settled) for e in line.entries]
             await self._ledger.book(entries)
             self.journal.forget(lines.end)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import statistics
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,7 +14,9 @@ from dragoman.canonical.parts import Media, Opaque, Reasoning, Text, ToolCall, T
 from dragoman.canonical.request import Message, OutputFormat, Request, Tool
 from dragoman.canonical.usage import Usage
 from dragoman.engine.estimate import estimate_input, features_of
-from dragoman.engine.token_counts import TokenCounter, model_key
+from dragoman.engine.tasks import spawn
+from dragoman.engine.token_counts import LastingCounts, TokenCounter, model_key
+from dragoman.governance.calibration import Learned
 from dragoman.governance.tokens import MEDIA_TOKENS
 from tests.support.counted_texts import conversation, counted_texts
 
@@ -96,3 +100,58 @@ def test_files_count_by_their_kind_and_not_by_their_size() -> None:
 
 def test_text_that_no_encoding_can_hold_is_counted() -> None:
     assert estimate_input(asked(Text(text="\ud800 lone"))) > 1
+
+
+class Memory:
+    """Keeps what it is given, and says how often it was."""
+
+    def __init__(self) -> None:
+        self.kept: list[Learned] = []
+        self.saves = 0
+
+    def load(self) -> list[Learned]:
+        return self.kept
+
+    def save(self, learned: Sequence[Learned]) -> None:
+        self.kept = list(learned)
+        self.saves += 1
+
+
+def test_what_was_learned_outlives_the_counter_and_is_kept_only_if_new() -> None:
+    memory, counter = Memory(), TokenCounter()
+    lasting = LastingCounts(counter, memory)
+    asyncio.run(lasting.close())
+    assert memory.saves == 0
+    request = asked(Text(text=WORDS * 20))
+    counter.learn_count(KEY, request, 2 * estimate_input(request))
+    asyncio.run(lasting.close())
+    asyncio.run(lasting.close())
+    assert memory.saves == 1
+
+    later = TokenCounter()
+    LastingCounts(later, memory)
+    assert later.count(KEY, request) == counter.count(KEY, request) > estimate_input(request)
+
+
+def test_it_is_kept_while_the_gateway_runs() -> None:
+    memory, counter = Memory(), TokenCounter()
+    lasting = LastingCounts(counter, memory, seconds=0.001)
+    request = asked(Text(text=WORDS))
+    counter.learn_count(KEY, request, 2 * estimate_input(request))
+
+    async def until_saved() -> None:
+        running = spawn(lasting.run(), "token-counts")
+        async with asyncio.timeout(10):
+            while not memory.saves:
+                await asyncio.sleep(0.001)
+        running.cancel()
+
+    asyncio.run(until_saved())
+    assert [one.model for one in memory.kept] == [KEY]
+
+
+def test_counts_that_cannot_be_are_not_learned() -> None:
+    counter = TokenCounter()
+    for lie in (-1, 0, 10**30):
+        counter.learn_count(KEY, asked(Text(text=WORDS * 20)), lie)
+    assert len(counter.calibration) == 0

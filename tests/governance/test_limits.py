@@ -135,13 +135,16 @@ def test_what_is_used_up_outlives_the_process() -> None:
     after = Meter(before.limits)
     after.restore(before.used(now=5), now=1_000)
     assert after.refusal(0, now=1_000) is not None
-    assert after.readings("tokens", 1_000)[0].remaining == 0
+    (tokens,) = after.gauges("tokens")
+    assert tokens.reading(1_000).remaining == 0
 
 
 @pytest.mark.parametrize("left", [0, 3])
 def test_the_tightest_is_the_one_with_the_smallest_share_left(left: int) -> None:
-    small, large = Gcra(10, MINUTE), Gcra(1_000_000, 1440 * MINUTE)
-    small.take(10 - left, now=0)
-    large.take(500_000, now=0)
-    assert tightest([large.reading(0), small.reading(0)]) == small.reading(0)
-    assert tightest([]) is None
+    small, large = (Meter(Limits(tokens_per_minute=10)), Meter(Limits(tokens_per_day=1_000_000)))
+    small.enter(10 - left, now=0)
+    large.enter(500_000, now=0)
+    share, found = tightest([large, small], "tokens", 0)
+    assert found in small.gauges("tokens")
+    assert share == pytest.approx(left / 10)
+    assert tightest([large, small], "requests", 0)[1] is None

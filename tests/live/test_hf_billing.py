@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +18,13 @@ from tests.live.administered import AS_ADMIN, admin
 from tests.live.money import MODEL, NANO_PER_TOKEN, Shop, shop
 from tests.live.raw import Reply, ask, request_body
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "hugging-face-billing.md"
 COST = "/hf/tasks/billing/cost"
 USAGE = "/hf/tasks/billing/usage"
 BILLING = "/hf/billing"
 PRICES = {
-    # $0.50 and $1.50 per million tokens, as in the API's documentation.
-    "documented": {"input": "0.50", "output": "1.50"},
+    # As in the document.
+    "gpt-3.5-turbo": {"input": "0.50", "output": "1.50"},
     "odd": {"input": "0.0375", "output": 0},
     "per-request": {"input": 1, "output": 1, "request": "0.01"},
     "long": {"input": 1, "output": 1, "tiers": [{"above": 1000, "input": 2, "output": 8}]},
@@ -30,7 +33,12 @@ PRICES = {
 UNPRICED = "unpriced"
 # What this machine serves is free, but for providers that sell by way of it.
 CHANNEL = {"type": "openrouter", "models": [*PRICES, UNPRICED], "prices": PRICES}
-ITEM = {"task": "text-generation", "model": "documented", "input_tokens": 100, "output_tokens": 50}
+ITEM = {
+    "task": "text-generation",
+    "model": "gpt-3.5-turbo",
+    "input_tokens": 100,
+    "output_tokens": 50,
+}
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +101,13 @@ def test_the_documented_request_costs_125000_nano_usd(store: Shop, name: str) ->
     assert b"0.00000375" in reply.body  # plain digits, as the documentation writes them
 
 
+def test_the_documents_example_is_true(store: Shop, name: str) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    asked, told = re.findall(r"```json\n(.*?)```", text, re.DOTALL)[:2]
+    key = store.key(name, "default")
+    assert ask(store.gateway, "POST", COST, asked.encode(), bearer(key)).json == json.loads(told)
+
+
 @pytest.mark.parametrize(
     ("model", "read", "written", "nano"),
     [
@@ -102,7 +117,7 @@ def test_the_documented_request_costs_125000_nano_usd(store: Shop, name: str) ->
         ("per-request", 10, 10, 10_020_000),
         ("long", 1_000, 1, 1_001_000),
         ("long", 1_001, 1, 2_010_000),
-        ("documented", 10**9, 10**9, 2 * 10**12),
+        ("gpt-3.5-turbo", 10**9, 10**9, 2 * 10**12),
     ],
 )
 def test_costs_are_whole_and_rounded_up_once(
@@ -378,7 +393,7 @@ def test_each_sees_the_price_of_the_channel_that_their_key_would_use(store: Shop
 @pytest.mark.row("S4-40")
 def test_every_documented_status_with_its_error(store: Shop, name: str) -> None:
     gateway = store.gateway
-    key = store.key(name, "default", allowed_models=["documented"])
+    key = store.key(name, "default", allowed_models=["gpt-3.5-turbo"])
     assert costs(store, key, ITEM).status == 200
     assert usage(store, key).status == 200
 

@@ -406,6 +406,13 @@ def test_costs_of_many_requests_at_once(filled: Home) -> None:
         assert found["r19"] == 19_000 + 77, "with what the account could not pay, not the attempt"
         assert found["r17"] is None
         assert await ledger.costs([]) == {}
+        owners = {entry.id: entry.user_id for entry in many() if entry.kind == "usage"}
+        for user_id in {*owners.values()}:
+            assert await ledger.costs(asked, user_id=user_id) == {
+                request_id: cost
+                for request_id, cost in found.items()
+                if owners[request_id] == user_id
+            }
 
     run(filled, work)
 

@@ -17,6 +17,7 @@ from dragoman.canonical.secret import Secret
 from dragoman.config import checks, limits
 from dragoman.config.checks import Check
 from dragoman.config.fields import read_fields as read_fields  # noqa: PLC0414 - part of the schema
+from dragoman.config.hub_models import hub_models
 from dragoman.config.prices import rates_of, written_price, written_rates
 from dragoman.governance.price import Rates
 from dragoman.governance.users import DEFAULT_USER, NO_BUDGET, NO_LIMITS, Budget, Limits
@@ -47,6 +48,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     serves it and counts it, ``block`` refuses it, ``estimate`` bills it by ``unpriced_price`` (``input``
     and ``output``, USD per million tokens), ``auto`` serves it unless an account, a budget or a trial in
     dollars would have to pay.
+
+    ``hf_models`` says which model answers for one of the Hugging Face Hub, by its name and the task
+    (``config.hub_models``).
     """
 
     host: str = "0.0.0.0"  # noqa: S104 - the default other machines and containers expect
@@ -77,6 +81,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     gateway_usage: bool = False
     unpriced: str = "auto"
     unpriced_price: Mapping[str, float | str] = {}
+    hf_models: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
 
     @property
     def unpriced_rates(self) -> Rates | None:
@@ -185,6 +190,7 @@ SETTINGS: Mapping[str, Check] = {
     "gateway_usage": checks.boolean,
     "unpriced": checks.one_of("auto", "allow", "block", "estimate"),
     "unpriced_price": written_rates,
+    "hf_models": hub_models,
 }
 
 _OAUTH: Mapping[str, Check] = {

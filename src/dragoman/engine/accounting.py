@@ -119,12 +119,12 @@ class Accounting:
             demand, principal, key, user, price_of=self._price_of, at=now, stated=self._stated
         )
         stay.trial = self._trial(user, stay.at)
-        self._check_rates(stay)
+        moment = self._check_rates(stay)
         if demand.charged:
             self._check_money(stay, plan)
             self._hold(stay)
         for party in (key, user, self.parties.gateway):
-            party.meter.enter(stay.tokens, self.now())
+            party.meter.enter(stay.tokens, moment)
         return stay
 
     @contextlib.contextmanager
@@ -154,16 +154,17 @@ class Accounting:
         amount = amount_of(usage, price)
         if amount is None:
             self._alert(attempts[-1])
-        self._give_back(stay, usage.total, amount or 0, served=True)
         payable = amount or 0
         # As the user is now: an account that has become prepaid meanwhile is not overdrawn, either.
         if stay.trial is None and stay.user.user.prepaid:
-            payable = stay.user.account.payable(payable)
+            own = stay.nano if stay.prepaid else 0
+            payable = stay.user.account.payable(payable, own)
         now = self._wall()
         entries = failed(stay, trace, attempts[:-1], now)
         entries += served(
             stay, trace, usage, price, amount, outcome=outcome, payable=payable, now=now
         )
+        self._give_back(stay, usage.total, amount or 0, served=True)
         self._write(Settled(stay.demand.request_id, tuple(entries)), entries)
         stay.cost, stay.settled = amount, True
         return amount
@@ -171,10 +172,11 @@ class Accounting:
     def release(self, stay: Stay, trace: Trace) -> None:
         """Nothing was delivered: the client pays nothing. What failed attempts cost is the
         operator's."""
+        charged = stay.demand.charged
+        entries = failed(stay, trace, trace.journey.attempts, self._wall()) if charged else []
         self._give_back(stay, 0, 0, served=False)
-        if not stay.demand.charged:
+        if not charged:
             return
-        entries = failed(stay, trace, trace.journey.attempts, self._wall())
         request_id = stay.demand.request_id
         line = Settled(request_id, tuple(entries)) if entries else Released(request_id)
         self._write(line, entries)
@@ -240,17 +242,18 @@ class Accounting:
             return None
         raise self._refused("trial", trial_over(trial))
 
-    def _check_rates(self, stay: Stay) -> None:
-        """Raise RateLimited; sets ``stay.tokens``."""
+    def _check_rates(self, stay: Stay) -> int:
+        """The present time, as limits count; sets ``stay.tokens``. Raises RateLimited."""
         parties = (stay.key, stay.user, self.parties.gateway)
-        if stay.demand.charged and any(party.meter.counts_tokens for party in parties):
-            limits = [party.meter.fewest_tokens for party in parties]
-            most = min(limit for limit in limits if limit is not None)
+        fewest = [party.meter.fewest_tokens for party in parties]
+        limits = [limit for limit in fewest if limit is not None]
+        if stay.demand.charged and limits:
+            most = min(limits)
             read = stay.input_tokens
             if read > most:
                 raise self._refused("tokens", too_large_for_limit(read, most))
             stay.tokens = min(most, read + stay.demand.output(OUTPUT_COUNTED))
-        self._check_meters(parties, stay.tokens)
+        return self._check_meters(parties, stay.tokens)
 
     def _check_meters(self, parties: Sequence[Party], tokens: int) -> int:
         """The present time, as limits count. Raises RateLimited."""

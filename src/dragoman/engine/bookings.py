@@ -16,6 +16,7 @@ from dragoman.governance.ledger import (
     OPERATOR,
     USAGE,
     Entry,
+    Leg,
     credit_of,
     overrun_of,
     transfer,
@@ -43,11 +44,19 @@ def served(
 ) -> list[Entry]:
     """What the answering attempt is booked as: its usage, and beside it the overrun if the account can
     pay only ``payable`` of ``amount`` (nano-USD; None if there is no price)."""
-    entry = _entry(stay, trace, trace.journey.attempts[-1], usage, priced=(price, amount), now=now)
     user_id = stay.user.user.id
     account = trial_of(user_id) if stay.trial is not None else credit_of(user_id)
     rest = (amount or 0) - payable
-    entry = msgspec.structs.replace(entry, outcome=outcome, legs=transfer(account, USAGE, payable))
+    entry = _entry(
+        stay,
+        trace,
+        trace.journey.attempts[-1],
+        usage,
+        priced=(price, amount),
+        now=now,
+        outcome=outcome,
+        legs=transfer(account, USAGE, payable),
+    )
     if not rest:
         return [entry]
     overrun = msgspec.structs.replace(
@@ -121,6 +130,8 @@ def _entry(
     *,
     priced: tuple[Price | None, int | None],
     now: float,
+    outcome: str = "",
+    legs: tuple[Leg, ...] = (),
 ) -> Entry:
     price, amount = priced
     channel, principal, journey = attempt.channel, stay.principal, trace.journey
@@ -138,12 +149,14 @@ def _entry(
         channel_id=channel.id,
         channel=channel.name,
         provider=channel.provider,
+        outcome=outcome,
         usage=usage,
         cost=amount,
         price_source="" if price is None else price.source,
         price_date="" if price is None else price.as_of,
         request_ms=round((now - stay.at) * 1000, 3),
         trial=stay.trial is not None,
+        legs=legs,
     )
 
 

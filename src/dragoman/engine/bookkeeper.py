@@ -22,7 +22,7 @@ from dragoman.governance.ledger import Entry, Line, Settled, moved, orphan
 
 logger = logging.getLogger("dragoman.ledger")
 
-_BATCH = 500
+_BATCH = 2000
 _DRAIN_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
 _KEEP_LIMITS_SECONDS = 5.0

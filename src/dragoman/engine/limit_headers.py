@@ -21,26 +21,28 @@ def limit_headers(
 ) -> dict[str, str]:
     """The headers for the limits of ``meters``; empty if there are none. ``now`` is monotonic
     nanoseconds; ``anthropic`` adds that family."""
-    requests = _tightest(meters, "requests", now)
-    tokens = _tightest(meters, "tokens", now)
-    first = tightest([one for one in (requests, tokens) if one is not None])
-    if first is None:
-        return {}
-    headers = {
-        "x-ratelimit-limit": str(first.amount),
-        "x-ratelimit-remaining": str(first.remaining),
-        "x-ratelimit-reset": str(math.ceil(unix_now + first.reset)),
-    }
-    for kind, reading in (("requests", requests), ("tokens", tokens)):
-        if reading is None:
+    headers: dict[str, str] = {}
+    first: Reading | None = None
+    least = math.inf
+    for kind in ("requests", "tokens"):
+        share, limit = tightest(meters, kind, now)
+        if limit is None:
             continue
-        headers[f"x-ratelimit-limit-{kind}"] = str(reading.amount)
-        headers[f"x-ratelimit-remaining-{kind}"] = str(reading.remaining)
-        headers[f"x-ratelimit-reset-{kind}"] = duration(reading.reset)
+        reading = limit.reading(now)
+        amount, _, left, reset = reading
+        if share < least:
+            first, least = reading, share
+        headers[f"x-ratelimit-limit-{kind}"] = str(amount)
+        headers[f"x-ratelimit-remaining-{kind}"] = str(left)
+        headers[f"x-ratelimit-reset-{kind}"] = duration(reset)
         if anthropic:
-            headers[f"anthropic-ratelimit-{kind}-limit"] = str(reading.amount)
-            headers[f"anthropic-ratelimit-{kind}-remaining"] = str(reading.remaining)
-            headers[f"anthropic-ratelimit-{kind}-reset"] = _moment(unix_now + reading.reset)
+            headers[f"anthropic-ratelimit-{kind}-limit"] = str(amount)
+            headers[f"anthropic-ratelimit-{kind}-remaining"] = str(left)
+            headers[f"anthropic-ratelimit-{kind}-reset"] = _moment(unix_now + reset)
+    if first is not None:
+        headers["x-ratelimit-limit"] = str(first.amount)
+        headers["x-ratelimit-remaining"] = str(first.remaining)
+        headers["x-ratelimit-reset"] = str(math.ceil(unix_now + first.reset))
     return headers
 
 
@@ -53,10 +55,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"
-
-
-def _tightest(meters: Sequence[Meter], kind: str, now: int) -> Reading | None:
-    return tightest([one for meter in meters for one in meter.readings(kind, now)])
 
 
 def _moment(unix: float) -> str:

@@ -82,6 +82,25 @@ class PriceBook:
             **price_document(self._find(channel, upstream, public_model, self._now())),
         }
 
+    def context_length(self, channel: Channel, public_model: str) -> int | None:
+        """How many tokens a model takes in at most: what its provider's list says, else the shipped data
+        if that is in memory; None if nobody knows."""
+        listed = None if self.lists is None else self.lists.listed(channel, public_model)
+        if listed is not None and listed.context_length is not None:
+            return listed.context_length
+        if not self.is_loaded or self._is_local(channel):
+            return None
+        return price_data.shipped_context(
+            channel.provider, self._plain(channel, channel.upstream_model(public_model))
+        )
+
+    def valid_until(self) -> float:
+        """The Unix time at which a price may change by itself."""
+        now = self._now()
+        if now >= self._until:
+            self.forget()
+        return self._until
+
     def forget(self) -> None:
         """Look everything up again: a list has changed."""
         now = self._now()
@@ -107,8 +126,7 @@ class PriceBook:
         price_data.load()
 
     def _find(self, channel: Channel, upstream: str, public: str, now: float) -> Price | None:
-        if channel.naming is not None:  # an ending changes how a model is asked, not what it costs
-            upstream = channel.naming.split(upstream)[0]
+        upstream = self._plain(channel, upstream)
         price = own_price(channel.prices, public, upstream) or self._listed(channel, upstream)
         if price is not None:
             return price
@@ -118,6 +136,10 @@ class PriceBook:
         # It was perhaps loaded just now, and knows a nearer hour.
         self._until = min(self._until, price_data.next_change(now))
         return price
+
+    def _plain(self, channel: Channel, upstream: str) -> str:
+        """Without the ending that changes how a model is asked, not what it costs."""
+        return upstream if channel.naming is None else channel.naming.split(upstream)[0]
 
     def _listed(self, channel: Channel, upstream: str) -> Price | None:
         if self.lists is None or not channel.price_list:

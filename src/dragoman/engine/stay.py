@@ -23,10 +23,9 @@ PriceOf = Callable[[Channel, str, str], Price | None]
 
 class Demand(msgspec.Struct, frozen=True):
     """What a request will need. ``input_tokens`` estimates when it is called, which it is only if
-    something depends on it. ``max_output`` is the client's bound, None without (a negative one, as
-    some clients write it, is none), 0 for an operation that writes nothing; it is for each of the
-    ``answers`` that the client wants. One that is not ``charged`` (a token count) only counts as a
-    request."""
+    something depends on it. ``max_output`` is the client's bound, None without (some clients write a
+    negative one), 0 for an operation that writes nothing. One that is not ``charged`` (a token count)
+    only counts as a request."""
 
     request_id: str
     operation: str

@@ -14,7 +14,6 @@ from dragoman.governance.calibration import Calibration, Learned
 from dragoman.governance.tokens import quick_count
 from dragoman.protocols.base import Parsed
 
-
 KEEP_SECONDS = 180.0
 """How often what was learned is kept; a kill -9 loses so much of it."""
 
@@ -73,13 +72,15 @@ class LastingCounts:
     end."""
 
     def __init__(
-        self, counter: TokenCounter, memory: CountsMemory, seconds: float = KEEP_SECONDS
+        self, counter: TokenCounter, memory: CountsMemory | None, seconds: float = KEEP_SECONDS
     ) -> None:
-        """Takes up what ``memory`` holds; saves every ``seconds``, if there is anything new."""
+        """Takes up what ``memory`` holds; saves every ``seconds``, if there is anything new. Does
+        nothing without a memory."""
         self._calibration = counter.calibration
         self._memory = memory
         self._seconds = seconds
-        self._calibration.load(memory.load())
+        if memory is not None:
+            self._calibration.load(memory.load())
         self._kept = self._calibration.learned
 
     async def run(self) -> None:
@@ -93,11 +94,11 @@ class LastingCounts:
         await self._save()
 
     async def _save(self) -> None:
-        learned = self._calibration.learned
-        if learned == self._kept:
+        memory, learned = self._memory, self._calibration.learned
+        if memory is None or learned == self._kept:
             return
         self._kept = learned
-        await asyncio.to_thread(lambda: self._memory.save(self._calibration.dump()))
+        await asyncio.to_thread(lambda: memory.save(self._calibration.dump()))
 
 
 def model_key(provider: str, upstream_model: str) -> str:

@@ -8,6 +8,7 @@ number is kept multiplied by the limit, so that nothing is ever rounded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -38,20 +39,30 @@ class Gcra:
         self._full = amount * period
         self._until = 0  # the theoretical arrival time × amount
 
+    # These are on every request's path, several times: comparing costs a third of max and min.
+
     def wait(self, n: int, now: int) -> int:
         """In how many nanoseconds ``n`` more would be allowed; 0 if they are. More than ``amount`` are
         never allowed: then as if the whole amount were wanted."""
-        at = now * self.amount
-        excess = max(self._until, at) + min(n, self.amount) * self.period - self._full - at
-        return -(-excess // self.amount) if excess > 0 else 0
+        amount = self.amount
+        at = now * amount
+        used = self._until - at if self._until > at else 0
+        excess = used + (n if n < amount else amount) * self.period - self._full
+        return -(-excess // amount) if excess > 0 else 0
 
     def take(self, n: int, now: int) -> None:
         """Use ``n``, whether or not they are allowed."""
-        self._until = max(self._until, now * self.amount) + n * self.period
+        at = now * self.amount
+        self._until = (self._until if self._until > at else at) + n * self.period
 
     def correct(self, n: int) -> None:
         """``n`` more were used than taken; less if negative."""
         self._until += n * self.period
+
+    def share(self, now: int) -> float:
+        """How much of it is left, from 1 for all of it down to 0, or less."""
+        used = self._until - now * self.amount
+        return 1.0 - used / self._full if used > 0 else 1.0
 
     def reading(self, now: int) -> Reading:
         """How it stands."""
@@ -89,14 +100,16 @@ class Meter:
     """The limits of one key or user, or of the whole gateway, and what is used of them.
 
     ``refusal`` first, for every meter concerned; then ``enter`` for each, and ``leave`` once for each
-    ``enter``. Nothing else may come between the two.
+    ``enter``. Nothing else may come between the two. ``fewest_tokens`` is the smallest limit on tokens,
+    None without any: no request can have more.
     """
 
-    __slots__ = ("_at_once", "_requests", "_tokens", "at_once", "limits")
+    __slots__ = ("_at_once", "_requests", "_tokens", "at_once", "fewest_tokens", "limits")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = Limits()
         self.at_once = 0
+        self.fewest_tokens: int | None = None
         self._at_once: int | None = None
         self._requests: dict[str, Gcra] = {}
         self._tokens: dict[str, Gcra] = {}
@@ -106,16 +119,6 @@ class Meter:
     def limited(self) -> bool:
         """Whether there is any limit on requests or tokens."""
         return bool(self._requests or self._tokens)
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether there is any limit on tokens."""
-        return bool(self._tokens)
-
-    @property
-    def fewest_tokens(self) -> int | None:
-        """The smallest limit on tokens: no request can have more."""
-        return min((limit.amount for limit in self._tokens.values()), default=None)
 
     def configure(self, limits: Limits) -> None:
         """Take changed limits over; what is used up stays so."""
@@ -132,6 +135,8 @@ class Meter:
                     gauges[name].resize(amount)
                 else:
                     gauges[name] = Gcra(amount, period)
+        amounts = (limit.amount for limit in self._tokens.values())
+        self.fewest_tokens = min(amounts, default=None)
 
     def refusal(self, tokens: int, now: int) -> Refusal | None:
         """Why one more request of so many tokens is not allowed at ``now``; None if it is. If several
@@ -163,10 +168,9 @@ class Meter:
             for limit in self._tokens.values():
                 limit.correct(more_tokens)
 
-    def readings(self, kind: str, now: int) -> Iterable[Reading]:
-        """How the limits on ``requests`` or ``tokens`` stand."""
-        gauges = self._requests if kind == "requests" else self._tokens
-        return [limit.reading(now) for limit in gauges.values()]
+    def gauges(self, kind: str) -> Iterable[Gcra]:
+        """The limits on ``requests`` or ``tokens``."""
+        return (self._requests if kind == "requests" else self._tokens).values()
 
     def used(self, now: int) -> dict[str, int]:
         """What a later process must know: limit → nanoseconds for which it is used up."""
@@ -189,6 +193,14 @@ def _refusal(kind: str, period: str, limit: Gcra, wait: int) -> Refusal:
     return Refusal(f"{kind} per {period}", limit.amount, wait / SECOND, kind)
 
 
-def tightest(readings: Iterable[Reading]) -> Reading | None:
-    """The limit that ends first: the one with the smallest share left."""
-    return min(readings, key=lambda one: one.remaining / one.amount, default=None)
+def tightest(meters: Iterable[Meter], kind: str, now: int) -> tuple[float, Gcra | None]:
+    """Of the limits on ``requests`` or ``tokens`` the one that ends first, with the share that is left
+    of it: the smallest. None if there is none."""
+    found: Gcra | None = None
+    least = math.inf
+    for meter in meters:
+        for limit in meter.gauges(kind):
+            share = limit.share(now)
+            if share < least:
+                found, least = limit, share
+    return least, found

@@ -6,6 +6,8 @@ bucket would add up to nine nano-USD to every request.
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from dragoman.canonical.usage import Usage
@@ -122,11 +124,18 @@ def at_most(input_tokens: int, output_tokens: int, price: Price) -> int:
     bucket, at whichever tier is dearest of those it may reach."""
     reachable = [price.rates]
     reachable += [tier.rates for tier in price.tiers if input_tokens > tier.above]
-    return max(
-        -(-(input_tokens * r.highest_input() + output_tokens * r.highest_output()) // MILLION)
-        + r.request
-        for r in reachable
-    )
+    most = 0
+    for rates in reachable:
+        read, written = _highest(rates)
+        total = input_tokens * read + output_tokens * written
+        most = max(most, -(-total // MILLION) + rates.request)
+    return most
+
+
+@functools.lru_cache(maxsize=1024)
+def _highest(rates: Rates) -> tuple[int, int]:
+    """Every request asks for these."""
+    return rates.highest_input(), rates.highest_output()
 
 
 _RARE = tuple(bucket for bucket in BUCKETS if bucket not in ("input", "output"))

@@ -61,10 +61,10 @@ class Account:
         """Give a hold back."""
         self.held -= nano
 
-    def payable(self, cost: int) -> int:
-        """How much of ``cost`` can be paid without taking what others hold, or going below zero. The
-        payer's own hold must have been given back."""
-        return max(0, min(cost, self.available))
+    def payable(self, cost: int, own_hold: int = 0) -> int:
+        """How much of ``cost`` can be paid without taking what others than the payer hold, or going
+        below zero."""
+        return max(0, min(cost, self.available + own_hold))
 
 
 class Budgets:

@@ -12,7 +12,8 @@ bytes and values in, bytes and values out; the only exceptions raised are ``cano
 *Same on both sides*: ``repeat_request`` and ``StreamRelay`` forward bytes and only look.
 
 A protocol that is spoken to upstreams only says so (``client_side``); what it has of the client's side
-then raises InvalidRequest.
+then raises InvalidRequest. One that is spoken by clients only says so, too (``upstream_side``), and what
+it has of the upstream's side raises UpstreamRejected.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Target(msgspec.Struct, kw_only=True, frozen=True):
     """What the URL and the headers say about a request, for protocols that put it there.
 
     ``model``, ``stream`` and ``framing`` come from Gemini's path and query; ``version`` is
-    ``anthropic-version``; ``betas`` is ``anthropic-beta`` split at commas.
+    ``anthropic-version``; ``betas`` is ``anthropic-beta`` split at commas. ``task`` and ``form`` are of
+    Hugging Face's task API (``hf_tasks.types``).
     """
 
     model: str | None = None
@@ -50,6 +52,8 @@ class Target(msgspec.Struct, kw_only=True, frozen=True):
     framing: Literal["sse", "json_array", "ndjson"] = "sse"
     version: str | None = None
     betas: tuple[str, ...] = ()
+    task: str = ""
+    form: str = ""
 
 
 class Parsed(msgspec.Struct, kw_only=True):
@@ -59,7 +63,8 @@ class Parsed(msgspec.Struct, kw_only=True):
     canonical one, which same-protocol forwarding never needs. ``session`` is the client's own name for
     the conversation, if it gave one, and ``previous`` the stored answer that the request continues:
     both say where it had better go. ``answers`` is how many the client wants, each of
-    ``max_output_tokens`` at most.
+    ``max_output_tokens`` at most. ``operation`` is what the request is called in logs and metrics, if
+    not ``generate``.
     """
 
     body: bytes
@@ -72,6 +77,7 @@ class Parsed(msgspec.Struct, kw_only=True):
     target: Target = Target()
     session: str = ""
     previous: str = ""
+    operation: str = ""
 
 
 class ModelProfile(msgspec.Struct, kw_only=True, frozen=True):
@@ -206,6 +212,8 @@ class Protocol:
     title: str
     client_side: bool = True
     """Clients speak it to us, too."""
+    upstream_side: bool = True
+    """We speak it to providers, too."""
     bytes_only: Callable[[ModelProfile], Collection[str]] = bytes_only
     """The kinds of media that upstreams take as bytes only, where the client speaks another protocol."""
     endpoint: Callable[[str, bool], str]

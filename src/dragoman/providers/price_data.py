@@ -76,6 +76,21 @@ def shipped_price(provider: str, model: str, now: float) -> Price | None:
     return None if found is None else _price(found, now, is_free=model.endswith(":free"))
 
 
+def shipped_context(provider: str, model: str) -> int | None:
+    """How many tokens ``model`` takes in at most, as the same list says; None if it does not."""
+    if provider == "huggingface":
+        name, _, ending = model.partition(":")
+        hosts = [id for id in _providers() if id.startswith(_HOSTED_AS)]
+        chosen = [id for id in hosts if ending in _CHOOSING or id == _HOSTED_AS + ending]
+        found = [_providers()[id].find_model(name) for id in chosen]
+    else:
+        row = _providers().get(_LISTED_AS.get(provider, provider))
+        found = [None if row is None else row.find_model(model, all_providers=_all())]
+    lengths = (one.context_window for one in found if one is not None)
+    # Of several hosts the least: it fits wherever the router sends it.
+    return min((length for length in lengths if length), default=None)
+
+
 def _hosted_price(model: str, now: float) -> Price | None:
     """That of the host whose name follows the model's. Where the router chooses, the highest of them, as
     long as its own list is not known."""

@@ -27,10 +27,12 @@ def raw_headers(headers: Headers) -> RawHeaders:
 class AsgiAnswer(Answer):
     """Writes to an ASGI ``send``; the body is left out for HEAD requests.
 
-    ``about`` are headers that an error should carry, too.
+    ``about`` are headers that an error should carry, too. Every answer has an ``Inference-Id``: that
+    of the request unless its headers bring one, as those of an answer that is sent again do.
     """
 
-    def __init__(self, send: Send, *, head: bool = False) -> None:
+    def __init__(self, send: Send, request_id: str, *, head: bool = False) -> None:
+        self._id = (b"inference-id", request_id.encode())
         self._send = send
         self._head = head
         self.status = 0
@@ -51,7 +53,7 @@ class AsgiAnswer(Answer):
         self.status = status
         if self.kept is not None:
             self.kept += body[:_MOST_KEPT]
-        raw = raw_headers(headers)
+        raw = self._headers(headers)
         raw.append((b"content-length", str(len(body)).encode()))
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
         await self._send({"type": "http.response.body", "body": b"" if self._head else body})
@@ -59,9 +61,8 @@ class AsgiAnswer(Answer):
     async def begin(self, headers: Headers) -> None:
         self.begun = True
         self.status = 200
-        await self._send(
-            {"type": "http.response.start", "status": 200, "headers": raw_headers(headers)}
-        )
+        raw = self._headers(headers)
+        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
 
     async def write(self, data: bytes) -> None:
         if self.kept is not None and len(self.kept) < _MOST_KEPT:
@@ -70,3 +71,9 @@ class AsgiAnswer(Answer):
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _headers(self, headers: Headers) -> RawHeaders:
+        raw = raw_headers(headers)
+        if "inference-id" not in headers:
+            raw.append(self._id)
+        return raw

@@ -8,29 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-
 from dragoman.canonical.errors import GatewayError, Unavailable, UpgradeRequired
 from dragoman.engine.pipeline import JSON_HEADERS
-from dragoman.protocols.hf_tasks import errors as hf_tasks
 from dragoman.server import status
 from dragoman.server.admin.mount import AdminMount, is_admin_path
 from dragoman.server.answer import AsgiAnswer, Receive, Scope, Send, raw_headers
 from dragoman.server.billing import OPERATIONS, Billing, Bills
 from dragoman.server.body import ClientLeft, check_headers
 from dragoman.server.gateway import Gateway
+from dragoman.server.hub import OPERATIONS as HUB_OPERATIONS
+from dragoman.server.hub import Hub
 from dragoman.server.idempotency import Idempotency
 from dragoman.server.ids import new_id
 from dragoman.server.inference import Incoming, Inference
-from dragoman.server.routes import protocol_of, resolve
-from dragoman.wire.http import HttpReply
+from dragoman.server.routes import Operation, protocol_of, resolve
 
 logger = logging.getLogger("dragoman.server")
-
-_SHAPES_OF_THEIR_OWN: Mapping[str, Callable[[GatewayError, str], HttpReply]] = {
-    "hf_tasks": hf_tasks.encode_error
-}
-"""How errors look on paths that no protocol's codecs serve."""
 
 
 class App:
@@ -42,11 +35,13 @@ class App:
         admin: AdminMount | None = None,
         idempotency: Idempotency | None = None,
         bills: Bills | None = None,
+        hub: Hub | None = None,
     ) -> None:
         """``admin`` answers below ``/admin``; without it there is nothing there. Without
         ``idempotency``, an Idempotency-Key is ignored. ``bills`` is what users are shown of the
-        books."""
+        books, ``hub`` maps its models."""
         self._gateway = gateway
+        self._hub = hub or Hub(gateway)
         self._inference = Inference(gateway)
         self._billing = Billing(gateway, bills)
         self._admin = admin
@@ -59,8 +54,8 @@ class App:
             await self._refuse_websocket(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = AsgiAnswer(send, head=scope["method"] == "HEAD")
         request_id = new_id()
+        answer = AsgiAnswer(send, request_id, head=scope["method"] == "HEAD")
         self._gateway.enter()
         try:
             if self._admin is not None and is_admin_path(scope["path"]):
@@ -91,10 +86,16 @@ class App:
         route = resolve(scope["method"], scope["path"])
         if self._gateway.draining:
             raise Unavailable("The gateway is shutting down.", retry_after=1)
-        principal = self._gateway.authenticate(headers, scope["query_string"])
+        if route.operation is Operation.MAP_MODEL:
+            principal = self._hub.admit(headers)
+        else:
+            principal = self._gateway.authenticate(headers, scope["query_string"])
         incoming = Incoming(scope, receive, answer, principal, request_id)
         if route.operation in OPERATIONS:
             await self._billing.answer(route, incoming)
+            return
+        if route.operation in HUB_OPERATIONS:
+            await self._hub.answer(route, incoming)
             return
         keyed = self._idempotency
         if keyed is None or not keyed.concerns(route, headers):
@@ -111,10 +112,7 @@ class App:
     ) -> None:
         names = frozenset(name for name, _ in scope["headers"])
         name = protocol_of(scope["path"], names)
-        encode = _SHAPES_OF_THEIR_OWN.get(name)
-        if encode is None:
-            encode = self._gateway.pipeline.protocols[name].encode_error
-        reply = encode(error, request_id)
+        reply = self._gateway.pipeline.protocols[name].encode_error(error, request_id)
         if answer.begun:
             return
         headers = {
@@ -133,12 +131,13 @@ class App:
         await receive()
         protocol = self._gateway.pipeline.protocols["openai_responses"]
         error = UpgradeRequired("The gateway answers over HTTP, not over WebSocket.")
-        reply = protocol.encode_error(error, new_id())
+        request_id = new_id()
+        reply = protocol.encode_error(error, request_id)
         await send(
             {
                 "type": "websocket.http.response.start",
                 "status": 426,
-                "headers": raw_headers({**JSON_HEADERS}),
+                "headers": raw_headers({**JSON_HEADERS, "inference-id": request_id}),
             }
         )
         await send({"type": "websocket.http.response.body", "body": reply.body})

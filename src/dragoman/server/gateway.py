@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -55,6 +55,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     queue_seconds: float = 10.0
     log_prompts: bool = False
     gateway_usage: bool = False
+    hf_models: Mapping[str, Mapping[str, Mapping[str, Any]]] = {}
 
 
 class Totals:

@@ -54,7 +54,7 @@ _CLOSE_SECONDS = 10.0
 _BATCH = 100
 _PORTIONS = 8
 _NAME = HEADER.lower().encode()
-_KEYED = frozenset({Operation.GENERATE, Operation.EMBED})
+_KEYED = frozenset({Operation.GENERATE, Operation.EMBED, Operation.RUN_TASK})
 _OF_THE_MOMENT = ("content-length", "connection", "date", "x-ratelimit-", "anthropic-ratelimit-")
 """How headers begin that say nothing of the answer itself."""
 

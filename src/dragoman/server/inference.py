@@ -27,12 +27,15 @@ from dragoman.server.body import ClientLeft, header, read_body
 from dragoman.server.client_watch import ClientWatch
 from dragoman.server.directives import own_token, take_provider
 from dragoman.server.gateway import Gateway, check_model
+from dragoman.server.model_facts import FactsOfModels
 from dragoman.server.models import Models, list_models, show_model
 from dragoman.server.routes import Operation, Route, protocol_of
 
 _NO_TARGET = Target()
 _TELLS_CHARGES = "huggingface"
 """Clients that name this provider are told what they were charged, as its own gateway's were."""
+_TELL_NAMES_ONLY = frozenset({"anthropic_messages", "gemini_generate"})
+"""Protocols whose lists have no place for prices."""
 _RECORDED = frozenset({Operation.GENERATE, Operation.EMBED, Operation.COUNT_TOKENS})
 _SESSION_HEADERS = frozenset(
     {
@@ -79,11 +82,12 @@ class Inference:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._facts = FactsOfModels(gateway)
 
     async def answer(self, route: Route, incoming: Incoming) -> None:
         """Answer an authenticated request. Raises GatewayError while nothing was sent."""
         if route.operation not in _RECORDED:
-            side = self._models(route, incoming)
+            side = await self._models(route, incoming)
             ids = {"x-request-id": incoming.id, "inference-id": incoming.id}
             await incoming.answer.whole(200, {**JSON_HEADERS, **ids, **side.headers}, side.body)
             return
@@ -236,17 +240,22 @@ class Inference:
         self._gateway.totals.count(record.outcome)
         self._gateway.record(record)
 
-    def _models(self, route: Route, incoming: Incoming) -> SideAnswer:
+    async def _models(self, route: Route, incoming: Incoming) -> SideAnswer:
         scope = incoming.scope
         names = frozenset(name for name, _ in incoming.headers)
         protocol = route.protocol or protocol_of(scope["path"], names)
         models = _visible(self._gateway.routing.models(), incoming.principal)
-        listed = self._gateway.model_lists.listed
+        shown = models
         if route.operation is Operation.SHOW_MODEL:
             assert route.model is not None
-            return SideAnswer(body=show_model(models, protocol, route.model, listed), headers={})
+            shown = {name: models[name] for name in (route.model,) if name in models}
+        tells = protocol not in _TELL_NAMES_ONLY
+        facts = await self._facts.of(shown, incoming.principal) if tells else {}
+        if route.operation is Operation.SHOW_MODEL:
+            assert route.model is not None
+            return SideAnswer(body=show_model(models, protocol, route.model, facts), headers={})
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        return SideAnswer(body=list_models(models, protocol, query, listed), headers={})
+        return SideAnswer(body=list_models(models, protocol, query, facts), headers={})
 
 
 def _visible(models: Models, principal: Principal) -> Models:

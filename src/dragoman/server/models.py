@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from dragoman.canonical.errors import InvalidRequest, ModelNotFound
-from dragoman.providers.listing import ListedModel
+from dragoman.governance.money import usd_text
 from dragoman.routing.channel import Channel
 
 Models = Mapping[str, tuple[Channel, ...]]
 """Model name → the channels that have it."""
 
-Listed = Callable[[Channel, str], ListedModel | None]
-"""(channel, model name) → what its provider's own list says of the model, None if nothing."""
+
+class ModelFacts(msgspec.Struct, frozen=True):
+    """What is known of a model besides its name: ``rates`` for input and output in nano-USD per million
+    tokens, None without a price; the tokens it takes in at most; when it was made (Unix time)."""
+
+    rates: tuple[int, int] | None = None
+    context_length: int | None = None
+    created: int = 0
+
+
+Facts = Mapping[str, ModelFacts]
+"""Model name → its facts; a model that is not there has none."""
+
+_UNKNOWN = ModelFacts()
 
 _EPOCH = "1970-01-01T00:00:00Z"  # few providers tell when their models were made
 _DEFAULT_LIMIT = {"anthropic_messages": 20, "gemini_generate": 50}
@@ -26,7 +38,7 @@ def list_models(
     models: Models,
     protocol: str,
     query: Mapping[str, str],
-    listed: Listed = lambda channel, name: None,
+    facts: Facts,
 ) -> bytes:
     """Every model, as ``protocol``'s list endpoint answers; paged where that protocol pages."""
     names = sorted(models)
@@ -39,7 +51,7 @@ def list_models(
             tags = [{"name": n, "model": n, "modified_at": _EPOCH, "size": 0} for n in names]
             return msgspec.json.encode({"models": tags})
         case _:
-            data = [_openai(name, models[name], listed) for name in names]
+            data = [_openai(name, models[name], facts) for name in names]
             return msgspec.json.encode({"object": "list", "data": data})
 
 
@@ -47,7 +59,7 @@ def show_model(
     models: Models,
     protocol: str,
     name: str,
-    listed: Listed = lambda channel, name: None,
+    facts: Facts,
 ) -> bytes:
     """One model. Raises ModelNotFound."""
     name = name.removeprefix("models/")
@@ -59,29 +71,29 @@ def show_model(
         case "gemini_generate":
             return msgspec.json.encode(_gemini(name))
         case _:
-            return msgspec.json.encode(_openai(name, models[name], listed))
+            return msgspec.json.encode(_openai(name, models[name], facts))
 
 
-def _openai(name: str, channels: Sequence[Channel], listed: Listed) -> dict[str, Any]:
-    """OpenAI's fields and, where the provider tells them, the context length and the prices in USD per
-    million tokens, as Hugging Face asks its providers to list them."""
-    found = (listed(channel, name) for channel in channels)
-    known = next((one for one in found if one is not None), None)
+def _openai(name: str, channels: Sequence[Channel], facts: Facts) -> dict[str, Any]:
+    """OpenAI's fields and, as Hugging Face asks its providers to list them, the prices in USD per million
+    tokens (null if nobody knows any) and, where it is known, the context length."""
+    known = facts.get(name, _UNKNOWN)
     model: dict[str, Any] = {
         "id": name,
         "object": "model",
-        "created": 0,
+        "created": known.created,
         "owned_by": channels[0].provider,
     }
-    if known is None:
-        return model
-    model["created"] = known.created or 0
     if known.context_length is not None:
         model["context_length"] = known.context_length
-    if known.input_price is not None and known.output_price is not None:
-        prices = {"input": known.input_price, "output": known.output_price}
-        model["pricing"] = {name: msgspec.Raw(price.encode()) for name, price in prices.items()}
+    model["pricing"] = None if known.rates is None else _pricing(*known.rates)
     return model
+
+
+def _pricing(read: int, written: int) -> dict[str, msgspec.Raw]:
+    """Exact decimals, as numbers in plain digits."""
+    rates = {"input": read, "output": written}
+    return {name: msgspec.Raw(usd_text(rate).encode()) for name, rate in rates.items()}
 
 
 def _anthropic(name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import re
 import msgspec
 
 from dragoman.canonical.errors import MethodNotAllowed, RouteNotFound
+from dragoman.protocols.hf_tasks.tasks import canonical_task
 
 
 class Operation(enum.Enum):
@@ -26,16 +27,22 @@ class Operation(enum.Enum):
     ASK_COST = "ask_cost"
     SHOW_USAGE = "show_usage"
     BILL_REQUESTS = "bill_requests"
+    RUN_TASK = "run_task"
+    LIST_TASK_MODELS = "list_task_models"
+    MAP_MODEL = "map_model"
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A resolved path. ``protocol`` decides how errors look even where the route is unknown."""
+    """A resolved path. ``protocol`` decides how errors look even where the route is unknown. ``task`` and
+    ``form`` are of the task API: none means that the body, or the model, tells the task."""
 
     operation: Operation
     protocol: str
     model: str | None = None
     stream: bool | None = None
     verb: str = ""
+    task: str = ""
+    form: str = ""
 
 
 _PREFIXES = {
@@ -69,7 +76,16 @@ _TASKS = {
     "hf/tasks/billing/cost": (("POST",), Operation.ASK_COST),
     "hf/tasks/billing/usage": (("GET", "HEAD"), Operation.SHOW_USAGE),
     "hf/billing": (("POST",), Operation.BILL_REQUESTS),
+    "hf/tasks/models": (("GET", "HEAD"), Operation.LIST_TASK_MODELS),
+    "hf/tasks/models/map": (("POST",), Operation.MAP_MODEL),
 }
+_TASK = re.compile(r"^hf/tasks/(?P<task>[^/]+)$")
+_NO_TASKS = frozenset({"billing"})
+"""What has routes below it, but is none itself."""
+_HUB_MODEL = re.compile(
+    r"^hf/models/(?P<model>.+?)"
+    r"(?:/pipeline/(?P<task>[^/]+)|/(?:v1/)?(?P<rest>chat/completions|completions))?$"
+)
 _GEMINI_VERBS = {
     "generateContent": (Operation.GENERATE, False),
     "streamGenerateContent": (Operation.GENERATE, True),
@@ -94,7 +110,7 @@ def resolve(method: str, path: str) -> Route:
         _require(method, methods, path)
         return Route(operation=operation, protocol="hf_tasks")
     if rest.startswith(_HUGGING_FACE):
-        raise RouteNotFound(f"There is no route {method} {_shown(path)}.")
+        return _hugging_face(method, rest, path)
     vertex = _VERTEX.sub("", rest)
     if vertex.startswith(("models/", "tunedModels/")) and ":" in vertex:
         route = _gemini(method, vertex.partition("/")[2])
@@ -151,6 +167,29 @@ def protocol_of(path: str, header_names: frozenset[bytes]) -> str:
     if rest.startswith("api/"):
         return "ollama_chat"
     return "openai_chat"
+
+
+def _hugging_face(method: str, rest: str, path: str) -> Route:
+    """The task API's tasks, and its models with the routes that Hugging Face's own clients append."""
+    if (match := _TASK.match(rest)) and match["task"] not in _NO_TASKS:
+        _require(method, ("POST",), path)
+        if match["task"] == "run":
+            return Route(operation=Operation.RUN_TASK, protocol="hf_tasks", form="run")
+        task = canonical_task(match["task"], "task")
+        return Route(operation=Operation.RUN_TASK, protocol="hf_tasks", task=task, form="seed")
+    if match := _HUB_MODEL.match(rest):
+        if match["rest"]:
+            route = _post(method, match["rest"], path, match["model"])
+            return msgspec.structs.replace(route, form="native")
+        _require(method, ("POST",), path)
+        return Route(
+            operation=Operation.RUN_TASK,
+            protocol="hf_tasks",
+            model=match["model"],
+            task=canonical_task(match["task"], "task") if match["task"] else "",
+            form="native",
+        )
+    raise RouteNotFound(f"There is no route {method} {_shown(path)}.")
 
 
 def _post(method: str, rest: str, path: str, model: str | None) -> Route:

@@ -47,6 +47,7 @@ from dragoman.server.app import App
 from dragoman.server.billing import Bills
 from dragoman.server.body import header
 from dragoman.server.gateway import Gateway, Policy
+from dragoman.server.hub import Hub
 from dragoman.server.idempotency import Idempotency
 from dragoman.server.metrics import Access
 from dragoman.server.observing import Observing
@@ -103,6 +104,8 @@ class Settings(Interface):
     def unpriced(self) -> str: ...
     @property
     def gateway_usage(self) -> bool: ...
+    @property
+    def hf_models(self) -> Mapping[str, Mapping[str, Mapping[str, Any]]]: ...
     @property
     def unpriced_rates(self) -> Rates | None: ...
     @property
@@ -192,7 +195,7 @@ async def run_server(
         catalog=catalog,
         accounting=accounting,
     )
-    counts = LastingCounts(pipeline.counter, counts_memory) if counts_memory is not None else None
+    counts = LastingCounts(pipeline.counter, counts_memory)
     observing = Observing(gateway, recorder=recorder, bookkeeper=bookkeeper, token=metrics_token)
     prober = Prober(
         gateway.fleet, protocols=protocols, openings=pipeline.openings, clock=dispatcher.clock
@@ -215,7 +218,7 @@ async def run_server(
     configure(source.state)
     settings = source.state.settings
     admin = AdminMount(gateway, administration) if administration is not None else None
-    app = App(gateway, admin, idempotency, bills)
+    app = App(gateway, admin, idempotency, bills, Hub(gateway, administration))
     served = _with_cors(app, settings.cors_origins) if settings.enable_cors else app
     server = _listen(served, host, port)
     if bookkeeper is not None:
@@ -234,12 +237,11 @@ async def run_server(
         spawn(source.watch(changed), "configuration-watch"),
         spawn(prober.run(), "prober"),
         spawn(gateway.model_lists.run(), "model-lists"),
+        spawn(counts.run(), "token-counts"),
         _on_signal(gateway, server),
     ]
     if idempotency is not None:
         tasks.append(spawn(idempotency.run(), "idempotency"))
-    if counts is not None:
-        tasks.append(spawn(counts.run(), "token-counts"))
     serving = spawn(server.serve(), "http-server")
     try:
         await _until_started(server, serving)
@@ -292,6 +294,7 @@ def _configure(gateway: Gateway, state: State) -> None:
         queue_seconds=settings.queue_seconds,
         log_prompts=settings.log_prompts,
         gateway_usage=settings.gateway_usage,
+        hf_models=settings.hf_models,
     )
     gateway.configure(state.channels, state.keyring, policy)
     gateway.accounting.configure(

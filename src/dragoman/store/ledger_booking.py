@@ -41,7 +41,7 @@ Sums = dict[tuple[Any, ...], list[int]]
 class Kept(NamedTuple):
     """How many entries were new, and what they moved: account → nano-USD."""
 
-    count: int
+    new: int
     moved: dict[str, int]
 
 
@@ -67,8 +67,8 @@ def book(connection: Connection, entries: Iterable[Entry]) -> Kept:
 
 
 def book_all(connection: Connection, entries: Iterable[Entry]) -> dict[str, int]:
-    """As ``book``, for what it moved; but in the place of an entry that cannot be kept there is a note of it, which moves
-    nothing: what an upstream said must not keep the rest out of the books."""
+    """As ``book``, but in the place of an entry that cannot be kept there is a note of it, which moves
+    nothing: what an upstream said must not keep the rest out of the books. What was moved."""
     left = [*entries]
     while True:
         try:

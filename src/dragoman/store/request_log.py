@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 _open_transcript = msgspec.msgpack.Decoder(Transcript).decode
 _pack = msgspec.msgpack.Encoder().encode
 
-_COLUMNS = tuple(name for name in requests.columns.keys() if name != "number")
+_COLUMNS = tuple(one.name for one in requests.columns if one.name != "number")
 _INTO = f"INSERT INTO requests ({', '.join(_COLUMNS)})"
 
 Result = TypeVar("Result")

@@ -103,7 +103,7 @@ class SQLTransaction:
 
     def book(self, entry: Entry) -> bool:
         """As Transaction.book."""
-        return ledger_booking.book(self._connection, (entry,)).count == 1
+        return ledger_booking.book(self._connection, (entry,)).new == 1
 
     def booked(self, entry_id: str) -> Entry | None:
         """As Transaction.booked."""

@@ -15,7 +15,12 @@ TASKS = (
     "image-generation",
     "embedding",
 )
-_NAMES_ON_THE_HUB = {"text-to-image": "image-generation", "feature-extraction": "embedding"}
+_NAMES_ON_THE_HUB = {
+    "text-to-image": "image-generation",
+    "feature-extraction": "embedding",
+    "ner": "token-classification",
+    "sentiment-analysis": "text-classification",
+}
 
 
 def check_task(name: str, param: str) -> None:
@@ -26,6 +31,12 @@ def check_task(name: str, param: str) -> None:
             param=param,
             code="unsupported_task",
         )
+
+
+def canonical_task(name: str, param: str) -> str:
+    """The documented name of a task, given that or the Hub's. Raises InvalidRequest as ``check_task``."""
+    check_task(name, param)
+    return _NAMES_ON_THE_HUB.get(name, name)
 
 
 def task_of(operation: str, protocol: str) -> str:

@@ -156,7 +156,8 @@ class _Reply:
         self._begun = False
         is_page = path in _PAGES or path in dashboard.PAGES
         policy = _PAGE_POLICY if is_page else _NOTHING
-        own = {**_HEADERS, "content-security-policy": policy, "x-request-id": request_id}
+        ids = {"x-request-id": request_id, "inference-id": request_id}
+        own = {**_HEADERS, "content-security-policy": policy, **ids}
         self._own = raw_headers(own)
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:

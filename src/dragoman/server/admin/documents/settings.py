@@ -13,6 +13,13 @@ from dragoman.server.admin.documents.prices import Usd
 Strategy = Literal["round_robin", "least_busy", "lowest_latency", "lowest_price"]
 
 
+class HubModel(Given):
+    """What answers for a model of the Hub at a task."""
+
+    model: str = Field(description="The name of a model of this gateway.")
+    parameters: dict[str, Any] = Field({}, description="Default parameters of the task.")
+
+
 class SettingValues(Given):
     """Every setting."""
 
@@ -125,6 +132,12 @@ class SettingValues(Given):
         {},
         description="`input` and `output`, in USD per million tokens, for `estimate`.",
         examples=[{"input": 5, "output": 25}],
+    )
+    hf_models: dict[str, dict[str, HubModel]] = Field(
+        {},
+        description="Which model answers for one of the Hugging Face Hub, by the Hub's name and the "
+        "task; `parameters` are for clients that give none.",
+        examples=[{"org/model": {"text-generation": {"model": "gpt-4o-mini"}}}],
     )
 
 
