@@ -28,8 +28,8 @@ class Bare(Program):
 
     def prepare(self, place: Place) -> Launch:
         config = _write(place, {"settings": {"require_auth": False}, "channels": [_channel(place)]})
-        argv = [sys.executable, "-m", "benchmarks.bare_gateway", str(place.port), config]
-        return Launch([*argv, place.directory / "data"], {"PYTHONPATH": str(_ROOT)})
+        argv: list[str | Path] = [sys.executable, "-m", "benchmarks.bare_gateway", str(place.port)]
+        return Launch([*argv, config, place.directory / "data"], {"PYTHONPATH": str(_ROOT)})
 
     def asks(self, upstream: Address, *, stream: bool = False) -> dict[str, Ask]:
         return _asks({})

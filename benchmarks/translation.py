@@ -55,7 +55,11 @@ def measure(options: Options) -> list[Table]:
         repeats=options.choose(options.rounds, full=25, quick=3),
         seconds=options.choose(options.seconds, full=0.03, quick=0.002),
     )
-    speaking = {name: one for name, one in sorted(protocols().items()) if one.client_side}
+    speaking = {
+        name: one
+        for name, one in sorted(protocols().items())
+        if one.client_side and one.upstream_side
+    }
     return [_streams(speaking, watch), _requests(speaking, watch)]
 
 

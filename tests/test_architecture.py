@@ -55,7 +55,7 @@ LONG_FILES: dict[str, str] = {}
 MAX_LINES = 400
 
 SHARED_PROTOCOL_CODE = frozenset({"openai_shared"})  # no protocol itself; protocols may import it
-WITHOUT_CODECS = frozenset({"hf_tasks"})  # the gateway itself answers: errors and bills, no model's
+WITHOUT_CODECS = frozenset({"hf_tasks"})  # spoken by clients only, in tests of its own
 
 FILES = sorted(SOURCE.rglob("*.py"))
 every_file = pytest.mark.parametrize(

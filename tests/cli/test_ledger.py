@@ -72,7 +72,7 @@ def test_books_that_do_not_add_up_end_with_1_and_say_where(cli: Cli, books: Path
 
 def test_a_request_is_shown_with_all_that_it_caused(cli: Cli, books: Path) -> None:
     told = cli("ledger", "show", "r1").stdout
-    assert "cost: $0.002, by the price of operator of 2026-09-01" in told
+    assert "cost: $0.002, by your own price as of 2026-09-01" in told
     assert "-$0.002 to credit:1" in told
     assert "-$0.0000005 to operator" in told
     assert "100 input, 20 cache_read, 30 output, 7 reasoning" in told

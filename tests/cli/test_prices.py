@@ -82,3 +82,10 @@ def test_an_estimate_needs_a_price_to_estimate_by(channels: Cli) -> None:
     channels("config", "set", "unpriced", "estimate")
     refused = channels("config", "reset", "unpriced_price", code=3)
     assert "unpriced_price first" in refused.output
+
+
+def test_a_price_for_a_model_that_the_channel_does_not_serve_is_told_of(channels: Cli) -> None:
+    served = channels("prices", "set", "openai", "GPT-4o", "--input", "1")
+    assert "does not serve" not in served.stderr
+    typo = channels("prices", "set", "openai", "gtp-4o", "--input", "1")
+    assert "does not serve 'gtp-4o'; it serves gpt-4o" in typo.stderr

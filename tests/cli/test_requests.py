@@ -157,7 +157,7 @@ def test_a_request_explained(cli: Cli, data: Path) -> None:
         "  dropped  settings.seed: only openai knows it\n"
         "\n"
         "Usage  input 100, cache read 7, output 50\n"
-        "Cost   1.000012345 USD\n"
+        "Cost   $1.000012345\n"
         "\n"
         "Prompt and answer were kept: --transcript shows them.\n"
     )

@@ -54,6 +54,9 @@ def test_credit_is_booked_and_stated(cli: Cli) -> None:
     said = cli("credits", "adjust", "alice", "-5.000000001", "--reason", "twice").stdout
     assert "Booked -$5.000000001 for 'alice'" in said
     assert "the credit is $20.000124999." in said
+    for kind in ("add", "refund"):
+        refused = cli("credits", kind, "alice", "-5", code=3).stderr
+        assert "must be more than zero" in refused
 
     lines = cli("credits", "statement", "alice").stdout.splitlines()
     assert [line.split()[2] for line in lines[1:]] == ["adjustment", "refund", "topup"]

@@ -57,6 +57,7 @@ def test_every_setting_has_a_variable() -> None:
     texts |= {"allow_private_urls": "nas.local:8080, 10.0.0.0/8"}
     texts |= {"metrics": "Open"}
     texts |= {"unpriced": "Estimate", "unpriced_price": "input=0.15, output=1.20"}
+    texts |= {"hf_models": '{"org/model": {"embedding": {"model": "m"}}}'}
     texts |= {"limits": "requests_per_minute=60, concurrent_requests=5"}
     variables = {f"DRAGOMAN_{name.upper()}": texts.get(name, "False") for name in SETTINGS}
     found = msgspec.structs.replace(Settings(), **read(variables, CATALOG).settings)
@@ -87,6 +88,7 @@ def test_every_setting_has_a_variable() -> None:
         metrics="open",
         unpriced="estimate",
         unpriced_price={"input": "0.15", "output": "1.20"},
+        hf_models={"org/model": {"embedding": {"model": "m"}}},
     )
     assert environment.unknown_variables(variables) == []
 

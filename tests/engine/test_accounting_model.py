@@ -437,6 +437,7 @@ class AccountingMachine(RuleBasedStateMachine):
 
     @invariant()
     def memory_agrees(self) -> None:
+        self._read_journal()
         if not self.accounting.balances_known:
             return
         truth = moved((*self.given, *self.written.values()))

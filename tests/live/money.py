@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.live.administered import ENVIRON, admin
@@ -18,9 +19,10 @@ NANO_PER_TOKEN = 1_000
 class Shop:
     """A gateway in front of one channel whose tokens all cost the same."""
 
-    def __init__(self, gateway: Gateway, door: Door) -> None:
+    def __init__(self, gateway: Gateway, door: Door, upstream: FlexibleUpstream) -> None:
         self.gateway = gateway
         self.door = door
+        self.upstream = upstream
 
     def user(self, name: str, *, usd: str = "", **fields: Any) -> int:
         """A new user, prepaid if ``usd`` is given for a start; the id."""
@@ -48,6 +50,17 @@ class Shop:
         nano: int = shown["balance_nano_usd"]
         return nano
 
+    def held(self, user_id: int) -> int:
+        """What is held at this moment for the user's requests, in nano-USD."""
+        nano: int = admin(self.gateway, "GET", f"/users/{user_id}").json["held_nano_usd"]
+        return nano
+
+    def booked(self, request_id: str) -> list[dict[str, Any]]:
+        """The entries of a request; none if the books do not know it."""
+        found = admin(self.gateway, "GET", f"/ledger/{request_id}")
+        entries: list[dict[str, Any]] = found.json["entries"] if found.status == 200 else []
+        return entries
+
     def _sent(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         reply = admin(self.gateway, method, path, dict(body))
         assert reply.status in (200, 201), reply.body
@@ -61,26 +74,34 @@ def shop(
     *,
     arguments: tuple[str, ...] = (),
     channel: Mapping[str, Any] | None = None,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+    prepare: Callable[[Path], None] | None = None,
 ) -> Iterator[Shop]:
-    """A shop of its own."""
+    """A shop of its own. ``channel`` changes what its channel is, and ``more`` are further ones by
+    name; ``prepare`` is given the data directory before the gateway begins."""
     with FlexibleUpstream() as upstream:
-        door = upstream.door("shelf")
+        shelves = {"shelf": channel or {}, **(more or {})}
         config = {
             "settings": {"log_level": "info", **(settings or {})},
             "channels": [
                 {
-                    "id": 1,
-                    "name": "shelf",
+                    "id": number,
+                    "name": name,
                     "type": "custom",
                     "protocol": "openai_chat",
-                    "base_url": door.url,
-                    "api_key": "key-1",
+                    "base_url": upstream.door(name).url,
+                    "api_key": f"key-{number}",
                     "models": [MODEL],
                     "max_concurrency": 1000,
                     "prices": {"*": {"input": 1, "output": 1}},
-                    **(channel or {}),
+                    **fields,
                 }
+                for number, (name, fields) in enumerate(shelves.items(), start=1)
             ],
         }
-        with Gateway(config, arguments, ENVIRON) as gateway:
-            yield Shop(gateway, door)
+        gateway = Gateway(config, arguments, ENVIRON)
+        if prepare is not None:
+            (gateway.folder / "data").mkdir()
+            prepare(gateway.folder / "data")
+        with gateway:
+            yield Shop(gateway, upstream.door("shelf"), upstream)

@@ -55,7 +55,8 @@ class Reply:
 
     ``delay`` are seconds before the headers. ``hold`` is waited for before the headers or, in a
     stream, after ``hold_after`` pieces of content; then the connection breaks if ``cut``. ``pause``
-    are seconds between the pieces of a stream.
+    are seconds between the pieces of a stream. ``usage_first`` tells the usage before the content, as
+    Anthropic does. ``text`` is what a chat model says.
     """
 
     status: int = 200
@@ -65,6 +66,8 @@ class Reply:
     hold_after: int | None = None
     cut: bool = False
     pause: float = 0.0
+    usage_first: bool = False
+    text: str = TEXT
 
 
 OK = Reply()
@@ -149,6 +152,7 @@ class FlexibleUpstream:
         app = web.Application()
         app.router.add_post("/{door}/chat/completions", self._chat)
         app.router.add_post("/{door}/responses", self._responses)
+        app.router.add_post("/{door}/embeddings", self._embeddings)
         # Cancelling the handler is how aiohttp tells that the client went away.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0)
         await runner.setup()
@@ -164,6 +168,19 @@ class FlexibleUpstream:
 
     async def _responses(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, _Words(openai_responses, "resp_standin", self._ids))
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        """For each input a vector of its place and its length."""
+        asked = await request.json()
+        texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
+        data = [
+            {"object": "embedding", "index": place, "embedding": [float(place), float(len(text))]}
+            for place, text in enumerate(texts)
+        ]
+        usage = {"prompt_tokens": 5, "total_tokens": 5}
+        return web.json_response(
+            {"object": "list", "model": asked["model"], "data": data, "usage": usage}
+        )
 
     async def _answer(self, request: web.Request, words: _Words) -> web.StreamResponse:
         door = self._doors[request.match_info["door"]]
@@ -189,12 +206,12 @@ class _Words:
         self._id = f"{placeholder.partition('-')[0]}_{next(ids)}".encode()
         self.content_type = vendor.CONTENT_TYPE
 
-    def whole(self, turn: Turn) -> bytes:
-        body: bytes = self._vendor.whole(Answer(text=TEXT), turn)
+    def whole(self, turn: Turn, text: str) -> bytes:
+        body: bytes = self._vendor.whole(Answer(text=text), turn)
         return body.replace(self._placeholder, self._id)
 
-    def stream(self, turn: Turn) -> list[Frame]:
-        frames: list[Frame] = self._vendor.stream(Answer(text=TEXT), turn)
+    def stream(self, turn: Turn, text: str) -> list[Frame]:
+        frames: list[Frame] = self._vendor.stream(Answer(text=text), turn)
         return [Frame(kind, data.replace(self._placeholder, self._id)) for kind, data in frames]
 
     def error(self, status: int) -> bytes:
@@ -232,9 +249,11 @@ class _Visit:
         turn = Turn(seen.model, "openai", stream=bool(seen.body.get("stream")))
         if not turn.stream:
             return web.Response(
-                body=words.whole(turn), headers=reply.headers, content_type="application/json"
+                body=words.whole(turn, reply.text),
+                headers=reply.headers,
+                content_type="application/json",
             )
-        return await self._stream(request, words.stream(turn), words.content_type)
+        return await self._stream(request, words.stream(turn, reply.text), words.content_type)
 
     async def _stream(
         self, request: web.Request, frames: list[Frame], content_type: str
@@ -243,6 +262,8 @@ class _Visit:
         response = web.StreamResponse(headers={**reply.headers, "content-type": content_type})
         await response.prepare(request)
         said = 0
+        if reply.usage_first:
+            frames = _usage_first(frames)
         for frame in frames:
             if reply.hold is not None and frame.kind != "head" and said == reply.hold_after:
                 await reply.hold.over()
@@ -255,6 +276,14 @@ class _Visit:
             await asyncio.sleep(reply.pause)
         await response.write_eof()
         return response
+
+
+def _usage_first(frames: list[Frame]) -> list[Frame]:
+    """The usage comes with the head."""
+    told = [Frame("head", frame.data) for frame in frames if frame.kind == "usage"]
+    heads = [frame for frame in frames if frame.kind == "head"]
+    rest = [frame for frame in frames if frame.kind not in ("head", "usage")]
+    return [*heads, *told, *rest]
 
 
 def _broken(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:

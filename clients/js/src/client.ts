@@ -8,18 +8,20 @@ import type {
   CostOutput,
   CostRequest,
   EmbeddingOutput,
+  EmbeddingParameters,
   GenerationParameters,
-  CommonParameters,
   ImageGenerationOutput,
   ImageGenerationParameters,
   MappedModel,
   ModelList,
   ModelMapping,
   QuestionAnsweringOutput,
+  QuestionAnsweringParameters,
   RequestOptions,
   RunOutput,
   RunRequest,
   SummarizationOutput,
+  SummarizationParameters,
   TextClassificationOutput,
   TextClassificationParameters,
   TextGenerationOutput,
@@ -28,6 +30,7 @@ import type {
   TokenClassificationParameters,
   TokenEvent,
   TranslationOutput,
+  TranslationParameters,
   UsageOutput,
 } from "./types.js";
 
@@ -106,17 +109,17 @@ export class DragomanClient {
   /** The gist of a text. */
   summarization(
     inputs: string,
-    parameters: GenerationParameters & Streamed,
+    parameters: SummarizationParameters & Streamed,
     options?: RequestOptions,
   ): TokenStream;
   summarization(
     inputs: string,
-    parameters?: GenerationParameters & Whole,
+    parameters?: SummarizationParameters & Whole,
     options?: RequestOptions,
   ): Promise<SummarizationOutput>;
   summarization(
     inputs: string,
-    parameters: GenerationParameters & { stream?: boolean } = {},
+    parameters: SummarizationParameters & { stream?: boolean } = {},
     options: RequestOptions = {},
   ): TokenStream | Promise<SummarizationOutput> {
     return this.#task("summarization", { inputs }, parameters, options);
@@ -126,19 +129,19 @@ export class DragomanClient {
   translation(
     inputs: string,
     targetLanguage: string | undefined,
-    parameters: GenerationParameters & Streamed,
+    parameters: TranslationParameters & Streamed,
     options?: RequestOptions,
   ): TokenStream;
   translation(
     inputs: string,
     targetLanguage?: string,
-    parameters?: GenerationParameters & Whole,
+    parameters?: TranslationParameters & Whole,
     options?: RequestOptions,
   ): Promise<TranslationOutput>;
   translation(
     inputs: string,
     targetLanguage: string = "English",
-    parameters: GenerationParameters & { stream?: boolean } = {},
+    parameters: TranslationParameters & { stream?: boolean } = {},
     options: RequestOptions = {},
   ): TokenStream | Promise<TranslationOutput> {
     const body = { inputs, target_language: targetLanguage };
@@ -149,7 +152,7 @@ export class DragomanClient {
   questionAnswering(
     question: string,
     context: string,
-    parameters: CommonParameters = {},
+    parameters: QuestionAnsweringParameters = {},
     options: RequestOptions = {},
   ): Promise<QuestionAnsweringOutput> {
     return this.#whole("question-answering", { question, context }, parameters, options);
@@ -191,7 +194,7 @@ export class DragomanClient {
   /** What texts mean, as numbers. */
   embedding(
     inputs: string | string[],
-    parameters: CommonParameters = {},
+    parameters: EmbeddingParameters = {},
     options: RequestOptions = {},
   ): Promise<EmbeddingOutput> {
     return this.#whole("embedding", { inputs }, parameters, options);
@@ -270,12 +273,13 @@ export class DragomanClient {
         call.options.onResponse?.(one);
       },
     };
+    const streamed = { ...call, query: { stream: true }, options };
     let complete = false;
-    for await (const message of this.#transport.messages({ ...call, query: { stream: true }, options })) {
+    for await (const message of this.#transport.messages(streamed)) {
       if (message === "[DONE]") return;
       const event = read(message);
       if (event.error) throw errorFrom(200, head.headers ?? new Headers(), message);
-      complete ||= typeof event.generated_text === "string";
+      complete ||= (event.generated_text ?? event.output ?? event.conversation) !== undefined;
       yield event;
     }
     // Without its last event, what has come may be half of the answer.

@@ -59,35 +59,51 @@ export interface CommonParameters {
   model?: string;
 }
 
-/** Parameters of tasks whose answer is written by a model. */
+/** Parameters of tasks whose answer is a text that a model writes. */
 export interface GenerationParameters extends CommonParameters {
   max_tokens?: number;
   temperature?: number;
   top_p?: number;
   top_k?: number;
-  stop?: string[];
+  frequency_penalty?: number;
+  presence_penalty?: number;
   seed?: number;
+  stop?: string[];
 }
 
-/** Text generation, with those of Hugging Face's parameters that the gateway knows beside. */
 export interface TextGenerationParameters extends GenerationParameters {
+  /** Hugging Face's name for `max_tokens`. */
   max_new_tokens?: number;
-  frequency_penalty?: number;
-  repetition_penalty?: number;
+  /** False: always the likeliest token. */
+  do_sample?: boolean;
+  /** True: the inputs stand before what follows them. */
   return_full_text?: boolean;
+}
+
+export interface SummarizationParameters extends GenerationParameters {
+  min_length?: number;
+  max_length?: number;
+}
+
+export interface TranslationParameters extends GenerationParameters {
+  source_language?: string;
 }
 
 export interface TextGenerationOutput {
   output: { generated_text: string }[];
 }
 
-/** One step of a streamed answer. */
+/** One step of a streamed answer. The last one has an empty token and the answer as a whole. */
 export interface TokenEvent {
-  index?: number;
-  token: { id?: number; text: string; logprob?: number | null; special?: boolean };
-  /** The whole text; in the last event only. */
-  generated_text?: string | null;
-  details?: Record<string, unknown> | null;
+  index: number;
+  token: { id: number; text: string; logprob: number | null; special: boolean };
+  /** The whole text. */
+  generated_text: string | null;
+  /** Why the text ended, and how many tokens it has. */
+  details: { finish_reason: string; generated_tokens: number; seed: number | null } | null;
+  /** What the method would answer without `stream`. */
+  output?: unknown;
+  conversation?: Conversation;
 }
 
 /** What was said before: as many answers as questions. */
@@ -109,6 +125,11 @@ export interface TranslationOutput {
   output: { translation_text: string };
 }
 
+export interface QuestionAnsweringParameters extends CommonParameters {
+  /** False: an empty answer is none. */
+  handle_impossible_answer?: boolean;
+}
+
 export interface QuestionAnsweringOutput {
   /** `start` and `end` are places in the context, in characters (code points). */
   output: { answer: string; score?: number; start?: number; end?: number };
@@ -117,6 +138,9 @@ export interface QuestionAnsweringOutput {
 export interface TextClassificationParameters extends CommonParameters {
   /** The labels to choose from. */
   candidate_labels?: string[];
+  /** True: each label is judged by itself. */
+  multi_label?: boolean;
+  /** How many of the best labels are shown. */
   top_k?: number;
 }
 
@@ -125,6 +149,8 @@ export interface TextClassificationOutput {
 }
 
 export interface TokenClassificationParameters extends CommonParameters {
+  /** The kinds of names to look for. */
+  candidate_labels?: string[];
   ignore_labels?: string[];
 }
 
@@ -153,6 +179,10 @@ export interface ImageGenerationOutput {
   image: Uint8Array<ArrayBuffer>;
   /** Such as `image/png`. */
   contentType: string;
+}
+
+export interface EmbeddingParameters extends CommonParameters {
+  dimensions?: number;
 }
 
 export interface EmbeddingOutput {

@@ -52,6 +52,16 @@ test("lines of JSON, whose last event has the whole text", async (context) => {
   assert.equal(asked[0]?.headers.accept, "application/x-ndjson");
 });
 
+test("a task that is not written piece by piece has its answer in the last event", async (context) => {
+  const [event] = tokens([""]);
+  const last = { ...JSON.parse(event ?? ""), generated_text: null, output: [[{ label: "a", score: 1 }]] };
+  const { url } = await standIn(context, stream([JSON.stringify(last)]));
+  const request = /** @type {const} */ ({ task: "text-classification", inputs: "Fine", stream: true });
+  const seen = [];
+  for await (const { output } of createClient(KEY, url).run(request)) seen.push(output);
+  assert.deepEqual(seen, [last.output]);
+});
+
 test("to break out of the loop gives the request up", async (context) => {
   const { url, asked } = await standIn(context, stream(tokens([...TEXTS, "never"]).slice(0, -1), false));
   for await (const { token } of createClient(KEY, url).textGeneration("", { stream: true })) {

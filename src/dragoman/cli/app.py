@@ -16,6 +16,7 @@ from dragoman.cli import (
     database,
     doctor,
     explain,
+    hf,
     keys,
     ledger,
     models,
@@ -98,4 +99,5 @@ app.command("explain")(explain.explain)
 app.command("audit")(audit.audit)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(database.app, name="database")
+app.add_typer(hf.app, name="hf")
 app.command("doctor")(doctor.doctor)

@@ -23,7 +23,7 @@ Reason = Annotated[
 ]
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # -5 is refused in words
 def add(
     *,
     user: User,
@@ -44,7 +44,7 @@ def add(
     _book(user, fields, config, data_dir, database_url)
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})
 def refund(
     *,
     user: User,

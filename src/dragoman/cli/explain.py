@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dragoman.cli.amounts import dollars
 from dragoman.cli.options import AsJson, DatabaseUrl, DataDir, make_options
 from dragoman.cli.output import marks, say, show_json
 from dragoman.cli.request_log import duration_text, full_id, moment_text, printable, with_log
@@ -163,9 +164,7 @@ def _tokens(usage: Usage) -> str:
 
 def _money(nano_usd: int | None) -> str:
     """Exact to the nano-dollar."""
-    if nano_usd is None:
-        return "not priced"
-    return f"{nano_usd // 10**9}.{nano_usd % 10**9:09d} USD"
+    return "not priced" if nano_usd is None else dollars(nano_usd)
 
 
 def _transcript(record: RequestRecord, *, shown: bool) -> Iterator[str]:

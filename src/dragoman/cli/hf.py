@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dragoman.cli.hf_checks import Finding
     from dragoman.cli.hub import Partner
 
-_GATEWAY = "http://127.0.0.1:8080"
+_GATEWAY = "http://127.0.0.1:3000"
 
 app = typer.Typer(
     help="Be an inference provider of Hugging Face: register models, and check the gateway as Hugging "
@@ -74,9 +74,7 @@ def list_models(
         show_json(msgspec.to_builtins(rows))
     elif rows:
         headings = ("id", "task", "model of the Hub", "your model", "status")
-        show_table(
-            headings, [(r.id, r.task, r.hf_model, r.provider_model, r.status) for r in rows]
-        )
+        show_table(headings, [(r.id, r.task, r.hf_model, r.provider_model, r.status) for r in rows])
     else:
         say("No models are mapped. Map one: dragoman hf models register")
 
@@ -129,7 +127,7 @@ def register(
     """
     if (hf_model is None) == (not tag):
         raise typer.BadParameter("give either --hf-model or one --tag or more")
-    status = "live" if live else "staging"
+    status: _StatusWord = "live" if live else "staging"
 
     async def work(partner: Partner) -> str:
         if hf_model is not None:

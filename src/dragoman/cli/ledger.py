@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Read and check the books.", no_args_is_help=True)
 
+_PRICE_SOURCES = {
+    "operator": "your own price",
+    "provider": "the provider's price list",
+    "local": "no price: it runs on this machine",
+    "stated": "the setting unpriced_price",
+}
+"""In words; every other source is a name."""
+
 User = Annotated[
     str | None, typer.Option("--user", metavar="NAME-OR-ID", help="Only what is this user's.")
 ]
@@ -238,8 +246,9 @@ def _in_words(entry: Entry) -> Iterator[str]:
     if entry.cost is None:
         yield "  cost: nobody says what it costs"
     elif entry.price_source:
-        of = f" of {printable(entry.price_date)}" if entry.price_date else ""
-        yield f"  cost: {dollars(entry.cost)}, by the price of {printable(entry.price_source)}{of}"
+        said = _PRICE_SOURCES.get(entry.price_source) or printable(entry.price_source)
+        of = f" as of {printable(entry.price_date)}" if entry.price_date else ""
+        yield f"  cost: {dollars(entry.cost)}, by {said}{of}"
     for leg in entry.legs:
         yield f"  {dollars(leg.amount)} to {leg.account}"
     for said in (entry.actor and f"by {entry.actor}", entry.reason):

@@ -186,6 +186,14 @@ def _change(channel: str, change: Any, options: Any) -> None:
         done = change(prices)
         await desk.admin.change_channel(entry.id, {"prices": prices}, desk.actor)
         say(done)
+        served = {name.casefold() for name in (*entry.models, *entry.aliases.values(), "*")}
+        strange = [
+            one for one in prices if one not in entry.prices and one.casefold() not in served
+        ]
+        if entry.models and strange:
+            remark(
+                f"The channel does not serve {strange[0]!r}; it serves {', '.join(entry.models[:10])}."
+            )
 
     administer(options, work)
 

@@ -102,9 +102,12 @@ class Site:
         began = time.monotonic()
         try:
             async with self._transport.exchange(request, deadlines) as reply:
-                return await _received(reply, began)
+                answer = await _received(reply, began)
         except (GatewayError, FramingError) as error:
             raise NoAnswer(str(error)) from None
+        if self._key:  # answers are shown, and some repeat what they were sent
+            answer.body = answer.body.replace(self._key.reveal().encode(), b"***")
+        return answer
 
 
 async def _received(reply: UpstreamReply, began: float) -> Answer:

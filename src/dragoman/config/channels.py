@@ -193,7 +193,7 @@ def _refuse_unknown(entry: ChannelEntry, catalog: Catalog) -> None:
     known = {protocol for row in catalog.values() for protocol in row.protocols}
     if not known.issuperset(named.values()):
         # Installed packages may add more; importing them all is left to the rare case.
-        known |= protocols().keys()
+        known |= {name for name, one in protocols().items() if one.upstream_side}
     findings = Findings()
     for path, name in named.items():
         if name not in known:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def setting_from_text(name: str, text: str) -> Any:
         case tuple():
             return [part.strip() for part in text.split(",") if part.strip()]
         case dict():
-            return _pairs(text)
+            return _object(text) if text.startswith("{") else _pairs(text)
         case Limits():
             return {name: words.number(number) for name, number in _pairs(text).items()}
     return text
@@ -181,6 +182,13 @@ def setting_from_text(name: str, text: str) -> Any:
 def _setting(name: str, text: str) -> Any:
     """A setting from text, through the same check as in a file."""
     return SETTINGS[name](setting_from_text(name, text))
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Refusal("must be an object in JSON") from None
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -92,11 +92,13 @@ def trial_used_up(use: TrialUse, what: str) -> GatewayError:
 
 def no_price(model: str) -> GatewayError:
     """503 for a model that nobody states a price of, where a price is needed."""
-    return NotConfigured(
+    error = NotConfigured(
         f"The model '{model[:100]}' has no price here, and requests that have to be paid for need one. "
         "The operator can state it: dragoman prices set CHANNEL MODEL --input … --output ….",
         code="model_unpriced",
     )
+    error.headers["x-should-retry"] = "false"  # SDKs would repeat a 503
+    return error
 
 
 def books_closed(reason: str) -> GatewayError:

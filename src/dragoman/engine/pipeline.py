@@ -46,6 +46,8 @@ from dragoman.wire.http import HttpRequest, media_type
 
 UNSTREAMED_PING_SECONDS = 1.0
 JSON_HEADERS = {"content-type": "application/json"}
+_MEDIA_TYPES = {"json_array": "application/json", "ndjson": "application/x-ndjson"}
+"""Of streams that are no server-sent events, by the framing that the request asks for."""
 
 ProfileOf = Callable[[Channel, str, str], ModelProfile]
 """(channel, protocol id, upstream model) → the facts a codec needs."""
@@ -367,9 +369,9 @@ async def _send(call: Call, answer: Answer, data: bytes) -> None:
 
 
 def _stream_headers(call: Call) -> dict[str, str]:
-    json_array = call.parsed.target.framing == "json_array"
+    framing = call.parsed.target.framing
     return {
-        "content-type": "application/json" if json_array else call.protocol.stream_media_type,
+        "content-type": _MEDIA_TYPES.get(framing, call.protocol.stream_media_type),
         "cache-control": "no-cache",
         "x-accel-buffering": "no",  # nginx would hold a stream back until its buffer is full
         **call.headers(),

@@ -114,11 +114,13 @@ class Channel(msgspec.Struct, kw_only=True, frozen=True):
         """The provider's own name for ``model``, in the provider's own spelling where known."""
         if (alias := self.aliases.get(model)) is not None:
             return alias
-        wanted = model.casefold()
-        for public, upstream in self.aliases.items():
-            if public.casefold() == wanted:
-                return upstream
-        name = next((name for name in self.models if name.casefold() == wanted), model)
+        name = model
+        if self.aliases or model not in self.models:
+            wanted = model.casefold()
+            for public, upstream in self.aliases.items():
+                if public.casefold() == wanted:
+                    return upstream
+            name = next((name for name in self.models if name.casefold() == wanted), model)
         return name if self.naming is None else self.naming.upstream(name)
 
     def endpoint_for(self, protocol: str, model: str = "") -> Endpoint:

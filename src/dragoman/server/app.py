@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+
 from dragoman.canonical.errors import GatewayError, Unavailable, UpgradeRequired
 from dragoman.engine.pipeline import JSON_HEADERS
 from dragoman.server import status
@@ -16,12 +17,12 @@ from dragoman.server.answer import AsgiAnswer, Receive, Scope, Send, raw_headers
 from dragoman.server.billing import OPERATIONS, Billing, Bills
 from dragoman.server.body import ClientLeft, check_headers
 from dragoman.server.gateway import Gateway
-from dragoman.server.hub import OPERATIONS as HUB_OPERATIONS
-from dragoman.server.hub import Hub
 from dragoman.server.idempotency import Idempotency
 from dragoman.server.ids import new_id
 from dragoman.server.inference import Incoming, Inference
 from dragoman.server.routes import Operation, protocol_of, resolve
+from dragoman.server.task_models import OPERATIONS as MODEL_OPERATIONS
+from dragoman.server.task_models import TaskModels
 
 logger = logging.getLogger("dragoman.server")
 
@@ -35,13 +36,13 @@ class App:
         admin: AdminMount | None = None,
         idempotency: Idempotency | None = None,
         bills: Bills | None = None,
-        hub: Hub | None = None,
+        task_models: TaskModels | None = None,
     ) -> None:
         """``admin`` answers below ``/admin``; without it there is nothing there. Without
         ``idempotency``, an Idempotency-Key is ignored. ``bills`` is what users are shown of the
-        books, ``hub`` maps its models."""
+        books, ``task_models`` maps its models."""
         self._gateway = gateway
-        self._hub = hub or Hub(gateway)
+        self._task_models = task_models or TaskModels(gateway)
         self._inference = Inference(gateway)
         self._billing = Billing(gateway, bills)
         self._admin = admin
@@ -87,15 +88,15 @@ class App:
         if self._gateway.draining:
             raise Unavailable("The gateway is shutting down.", retry_after=1)
         if route.operation is Operation.MAP_MODEL:
-            principal = self._hub.admit(headers)
+            principal = self._task_models.admit(headers)
         else:
             principal = self._gateway.authenticate(headers, scope["query_string"])
         incoming = Incoming(scope, receive, answer, principal, request_id)
         if route.operation in OPERATIONS:
             await self._billing.answer(route, incoming)
             return
-        if route.operation in HUB_OPERATIONS:
-            await self._hub.answer(route, incoming)
+        if route.operation in MODEL_OPERATIONS:
+            await self._task_models.answer(route, incoming)
             return
         keyed = self._idempotency
         if keyed is None or not keyed.concerns(route, headers):

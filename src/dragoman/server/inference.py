@@ -20,13 +20,15 @@ from dragoman.engine.side_calls import SideAnswer
 from dragoman.engine.stay import Demand
 from dragoman.governance.principal import Principal
 from dragoman.governance.tokens import quick_count
-from dragoman.protocols.base import EmbeddingCodecs, Target
+from dragoman.protocols.base import EmbeddingCodecs, Parsed, Target
+from dragoman.protocols.hf_tasks import request as hf_tasks
 from dragoman.routing.plan import Plan
 from dragoman.server.answer import AsgiAnswer, RawHeaders, Receive, Scope
 from dragoman.server.body import ClientLeft, header, read_body
 from dragoman.server.client_watch import ClientWatch
 from dragoman.server.directives import own_token, take_provider
 from dragoman.server.gateway import Gateway, check_model
+from dragoman.server.hub import answering_for, task_of_model
 from dragoman.server.model_facts import FactsOfModels
 from dragoman.server.models import Models, list_models, show_model
 from dragoman.server.routes import Operation, Route, protocol_of
@@ -36,7 +38,11 @@ _TELLS_CHARGES = "huggingface"
 """Clients that name this provider are told what they were charged, as its own gateway's were."""
 _TELL_NAMES_ONLY = frozenset({"anthropic_messages", "gemini_generate"})
 """Protocols whose lists have no place for prices."""
-_RECORDED = frozenset({Operation.GENERATE, Operation.EMBED, Operation.COUNT_TOKENS})
+_RECORDED = frozenset(
+    {Operation.GENERATE, Operation.EMBED, Operation.COUNT_TOKENS, Operation.RUN_TASK}
+)
+_TASKS_BELOW_MODELS = {"openai_chat": "conversational", "openai_completions": "text-generation"}
+"""What is asked for on the paths that Hugging Face's clients append to a model's address."""
 _SESSION_HEADERS = frozenset(
     {
         b"x-session-affinity",
@@ -51,7 +57,7 @@ _SESSION_HEADERS = frozenset(
 class Incoming:
     """An authenticated request whose body has not been read."""
 
-    __slots__ = ("answer", "id", "principal", "receive", "scope")
+    __slots__ = ("_sent", "answer", "id", "principal", "receive", "scope")
 
     def __init__(
         self,
@@ -66,6 +72,7 @@ class Incoming:
         self.answer = answer
         self.principal = principal
         self.id = request_id
+        self._sent: bytes | None = None
 
     @property
     def headers(self) -> RawHeaders:
@@ -74,7 +81,9 @@ class Incoming:
 
     async def body(self) -> bytes:
         """The whole body; raises as ``read_body``."""
-        return await read_body(self.headers, self.receive)
+        if self._sent is None:
+            self._sent = await read_body(self.headers, self.receive)
+        return self._sent
 
 
 class Inference:
@@ -119,6 +128,13 @@ class Inference:
             case Operation.GENERATE:
                 await self._generate(route, incoming, trace)
                 return
+            case Operation.RUN_TASK:
+                trace.operation = await self._task(route, incoming)
+                route = msgspec.structs.replace(route, task=trace.operation)
+                if route.task != "embedding":
+                    await self._generate(route, incoming, trace)
+                    return
+                side = await self._embed(route, incoming, trace)
             case Operation.EMBED:
                 side = await self._embed(route, incoming, trace)
             case _:
@@ -132,6 +148,8 @@ class Inference:
         body, provider = take_provider(sent, incoming.headers)
         protocol = gateway.pipeline.protocols[route.protocol]
         parsed = protocol.parse_request(body, _target(route, incoming))
+        if route.form:
+            parsed = self._mapped(route, parsed, incoming.principal)
         trace.model, trace.stream = parsed.model, parsed.stream
         self._keep_transcript(trace, incoming, sent)
         if not gateway.policy.rules.high_availability:
@@ -166,11 +184,32 @@ class Inference:
         finally:
             watch.stop()
 
+    async def _task(self, route: Route, incoming: Incoming) -> str:
+        """The task that is asked for: by the path, the model or the body."""
+        if route.task:
+            return route.task
+        if route.form == "native":
+            mapped = task_of_model(self._gateway, route.model or "")
+            return mapped or hf_tasks.task_like(await incoming.body())
+        return hf_tasks.task_in(await incoming.body())
+
+    def _mapped(self, route: Route, parsed: Parsed, principal: Principal) -> Parsed:
+        """The request for the model that answers for the one it names."""
+        task = parsed.operation or _TASKS_BELOW_MODELS[route.protocol]
+        answering = answering_for(self._gateway, parsed.model, task, principal)
+        if parsed.operation:
+            return hf_tasks.with_mapping(parsed, answering.model, answering.parameters)
+        parsed.model = answering.model
+        return parsed
+
     async def _embed(self, route: Route, incoming: Incoming, trace: Trace) -> SideAnswer:
         codecs = self._embedding_codecs(route)
         sent = await incoming.body()
         body, provider = take_provider(sent, incoming.headers)
         request = codecs.decode_request(body, _target(route, incoming))
+        if route.form:
+            principal = incoming.principal
+            request.model = answering_for(self._gateway, request.model, route.task, principal).model
         plan = self._side_plan(Wish(request.model, provider=provider), incoming, trace, sent)
         demand = Demand(incoming.id, trace.operation, lambda: quick_count(body), max_output=0)
         bill = self._admit(demand, incoming, trace, plan)
@@ -190,7 +229,7 @@ class Inference:
 
     def _embedding_codecs(self, route: Route) -> EmbeddingCodecs:
         protocol = self._gateway.pipeline.protocols[route.protocol]
-        codecs = protocol.embedding_forms.get(route.verb, protocol.embeddings)
+        codecs = protocol.embedding_forms.get(route.verb or route.form, protocol.embeddings)
         if codecs is None:
             raise NotFound(f"{protocol.title} has no embeddings.")
         return codecs
@@ -284,6 +323,8 @@ def _session(headers: RawHeaders) -> str:
 
 
 def _target(route: Route, incoming: Incoming) -> Target:
+    if route.protocol == "hf_tasks":
+        return _task_target(route, incoming)
     if route.protocol == "anthropic_messages":
         betas = header(incoming.headers, b"anthropic-beta") or ""
         return Target(
@@ -294,3 +335,16 @@ def _target(route: Route, incoming: Incoming) -> Target:
         return _NO_TARGET
     sse = not route.stream or b"alt=sse" in incoming.scope["query_string"]
     return Target(model=route.model, stream=route.stream, framing="sse" if sse else "json_array")
+
+
+def _task_target(route: Route, incoming: Incoming) -> Target:
+    """A stream is asked for in the body or in the query; its form by ``Accept``."""
+    query = dict(parse_qsl(incoming.scope["query_string"].decode("latin-1")))
+    accepted = header(incoming.headers, b"accept") or ""
+    return Target(
+        model=route.model,
+        stream=query.get("stream", "").lower() in ("true", "1") or None,
+        framing="ndjson" if "application/x-ndjson" in accepted else "sse",
+        task=route.task,
+        form=route.form,
+    )

@@ -10,6 +10,7 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 from typing import Protocol as Interface
 
 from granian.constants import Interfaces
@@ -47,10 +48,10 @@ from dragoman.server.app import App
 from dragoman.server.billing import Bills
 from dragoman.server.body import header
 from dragoman.server.gateway import Gateway, Policy
-from dragoman.server.hub import Hub
 from dragoman.server.idempotency import Idempotency
 from dragoman.server.metrics import Access
 from dragoman.server.observing import Observing
+from dragoman.server.task_models import TaskModels
 
 logger = logging.getLogger("dragoman.server")
 
@@ -218,7 +219,7 @@ async def run_server(
     configure(source.state)
     settings = source.state.settings
     admin = AdminMount(gateway, administration) if administration is not None else None
-    app = App(gateway, admin, idempotency, bills, Hub(gateway, administration))
+    app = App(gateway, admin, idempotency, bills, TaskModels(gateway, administration))
     served = _with_cors(app, settings.cors_origins) if settings.enable_cors else app
     server = _listen(served, host, port)
     if bookkeeper is not None:

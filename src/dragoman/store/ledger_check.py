@@ -46,6 +46,7 @@ from dragoman.store.ledger_tables import (
 
 PORTION = 10_000
 """Rows that one transaction looks at, if their hour has no more."""
+_SERVED = "usage"
 _INPUT, _OUTPUT = BUCKETS[:6], BUCKETS[6:]
 
 
@@ -134,8 +135,8 @@ def check_days(connection: Connection, first: int | None, most: int) -> Portion:
 def check_balances(
     connection: Connection, prepaid: Collection[int], most: int
 ) -> list[Discrepancy]:
-    """What every account holds is the sum of what came to it; the credit of ``prepaid`` users is not
-    below zero; no entry is missing."""
+    """What every account holds is the sum of what came to it; usage did not leave the credit of
+    ``prepaid`` users below zero, where a booking by hand may; no entry is missing."""
     moved = select(account_hours.c.account, account_hours.c.amount)
     kept = select(accounts.c.name, -accounts.c.balance)
     found = [
@@ -147,13 +148,14 @@ def check_balances(
         for row in _differences(connection, moved, kept, 1, most)
     ]
     negative = select(accounts).where(accounts.c.balance < 0).order_by(accounts.c.name)
-    credits_ = {credit_of(user_id) for user_id in prepaid}
+    credits_ = {credit_of(user_id): user_id for user_id in prepaid}
     found += [
         Discrepancy(
             what="credit", of=row.name, message=f"it is prepaid and holds {_money(row.balance)}"
         )
         for row in connection.execute(negative)
         if row.name in credits_
+        and _last_moved_by(connection, row.name, credits_[row.name]) == _SERVED
     ]
     count, newest = connection.execute(select(func.count(), func.max(entries.c.number))).one()
     last_leg = connection.execute(select(func.max(legs.c.number))).scalar_one() or 0
@@ -172,6 +174,18 @@ def size(connection: Connection) -> tuple[int, int]:
     """How many entries and accounts there are."""
     newest = connection.execute(select(func.max(entries.c.number))).scalar_one() or 0
     return newest, connection.execute(select(func.count()).select_from(accounts)).scalar_one()
+
+
+def _last_moved_by(connection: Connection, account: str, user_id: int) -> str:
+    """The kind of a user's newest entry that moved an account."""
+    newest = (
+        select(entries.c.kind)
+        .join(legs, legs.c.number == entries.c.number)
+        .where(entries.c.user_id == user_id, legs.c.account == account)
+        .order_by(entries.c.number.desc())
+        .limit(1)
+    )
+    return str(connection.execute(newest).scalar_one_or_none() or "")
 
 
 def _differences(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
@@ -80,9 +82,12 @@ class Node:
         raise self.broken("is no whole number")
 
     def number(self) -> float:
-        """Any number."""
+        """Any number that a float can hold."""
         if isinstance(self.value, int | float | Decimal) and not isinstance(self.value, bool):
-            return float(self.value)
+            with contextlib.suppress(OverflowError):
+                number = float(self.value)
+                if math.isfinite(number):
+                    return number
         raise self.broken("is no number")
 
     def exact(self) -> Decimal:

@@ -54,7 +54,7 @@ class EventReader:
 
 
 class TextReader:
-    """A stream of a text task: events with a ``token`` each, the last of them with the whole text.
+    """A stream of a text task: events with a ``token`` each, the last of them with the whole answer.
 
     Source: the streams of Hugging Face's text-generation-inference.
     """
@@ -82,7 +82,7 @@ class TextReader:
     def _text(self, event: Mapping[str, Any]) -> str:
         if "error" in event:
             raise error_in_stream(event, self._request_id)
-        if event.get("generated_text") is not None:
+        if event.get("generated_text") is not None or "output" in event:
             self._complete = True
         token = event.get("token")
         if not isinstance(token, dict) or token.get("special"):

@@ -54,7 +54,9 @@ def decode_request(body: bytes, target: Target) -> EmbeddingRequest:
     inputs = wire.inputs.text if isinstance(wire.inputs, _Text) else wire.inputs
     texts = [inputs] if isinstance(inputs, str) else inputs
     if not texts or not all(text.strip() for text in texts):
-        raise InvalidRequest("'inputs' must be a text, or a list of texts, none empty.", param="inputs")
+        raise InvalidRequest(
+            "'inputs' must be a text, or a list of texts, none empty.", param="inputs"
+        )
     given = wire.parameters or _Parameters()
     extra = {name: value for name in _ROOT_ONLY if (value := getattr(wire, name)) is not None}
     return EmbeddingRequest(

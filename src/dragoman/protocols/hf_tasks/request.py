@@ -65,6 +65,7 @@ class _Body(msgspec.Struct, kw_only=True):
     target_language: Name | None = None
 
 
+_FORMS: dict[str, Form] = {"seed": "seed", "native": "native"}
 _body = msgspec.json.Decoder(_Body)
 
 
@@ -111,7 +112,6 @@ def parse_request(body: bytes, target: Target) -> Parsed:
     """Read and check the whole request. The model is empty if the client named none. Raises
     InvalidRequest that names the field at fault."""
     wire = read_client(body, _body)
-    form: Form = "native" if target.form == "native" else "seed" if target.task else "run"
     task = canonical_task(target.task, "task") if target.task else task_in(body)
     text_task(task)
     given = dict(wire.parameters or {})
@@ -124,7 +124,7 @@ def parse_request(body: bytes, target: Target) -> Parsed:
     parameters = read_parameters(given)
     call = TaskCall(
         task=task,
-        form=form,
+        form=_FORMS.get(target.form, "run"),
         inputs=_inputs(task, wire),
         parameters=parameters,
         given=given,
@@ -151,7 +151,7 @@ def with_mapping(parsed: Parsed, model: str, defaults: dict[str, Json]) -> Parse
         for name in {"max_tokens", "max_new_tokens"} - call.given.keys():
             given.pop(name, None)
     call = msgspec.structs.replace(
-        call, given=given, parameters=read_parameters(given), model=call.model or model
+        call, given=given, parameters=read_parameters(given), model=model
     )
     return msgspec.structs.replace(
         parsed, wire=call, model=model, max_output_tokens=_most_tokens(call)

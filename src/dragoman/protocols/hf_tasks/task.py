@@ -13,7 +13,6 @@ from dragoman.canonical.parts import Json, Text
 from dragoman.canonical.request import Message, OutputFormat
 from dragoman.protocols.hf_tasks.types import TaskCall
 
-
 Shape = TypeVar("Shape")
 
 
@@ -79,7 +78,9 @@ def read_object(text: str, decoder: msgspec.json.Decoder[Shape]) -> Shape:
     try:
         return decoder.decode(text[first : last + 1] if 0 <= first < last else text)
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        raise UpstreamBroken("The model's answer is not the JSON object it was asked for.") from None
+        raise UpstreamBroken(
+            "The model's answer is not the JSON object it was asked for."
+        ) from None
 
 
 def checked_score(score: float) -> float:

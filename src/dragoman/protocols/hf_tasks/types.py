@@ -73,7 +73,7 @@ class Inputs(msgspec.Struct, kw_only=True, frozen=True):
 
 class TaskCall(msgspec.Struct, kw_only=True, frozen=True):
     """A task with what it is to work on. ``given`` are all the parameters as they came; ``model`` is the
-    name that the client gave, or none."""
+    name that the client gave, if any, and later the one that answers."""
 
     task: str
     form: Form
