@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.live.administered import ADMIN, ENVIRON, admin
 from tests.support.browser import CHROMIUM, NO_BROWSER
 from tests.support.gateway import Gateway
 from tests.support.js_package import SOURCE, JsPackage, build
@@ -23,6 +24,22 @@ README = (SOURCE / "README.md").read_text(encoding="utf-8")
 KEY, OTHER_KEY = "sk-gw-your-api-key", "sk-gw-js-0123456789"
 LOCAL = "http://localhost:3000"
 MODELS = ["gpt-4o-mini", "text-embedding-3-small", "gpt-image-1"]
+ANSWERS = {  # script → what it prints → the type of it
+    "tasks": {
+        "generated": "TextGenerationOutput",
+        "talked": "ConversationalOutput",
+        "summary": "SummarizationOutput",
+        "translated": "TranslationOutput",
+        "found": "QuestionAnsweringOutput",
+        "kinds": "TextClassificationOutput",
+        "names": "TokenClassificationOutput",
+        "vectors": "EmbeddingOutput",
+        "ran": 'RunOutput<types.QuestionAnsweringOutput["output"]>',
+    },
+    "books": {"cost": "CostOutput", "usage": "UsageOutput", "models": "ModelList"},
+    "mapping": {"mapped": "MappedModel", "listed": "ModelList"},
+    "streams": {"lines": "TokenEvent", "talkedOn": "TokenEvent", "ranOn": "TokenEvent"},
+}
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _REDIRECT = f"""
 const fetch = globalThis.fetch;
@@ -52,7 +69,6 @@ def upstream() -> Iterator[TaskUpstream]:
 def gateway(upstream: TaskUpstream) -> Iterator[Gateway]:
     """With the models and the key of the README."""
     channel = {
-        "id": 1,
         "name": "tasks",
         "type": "openrouter",
         "base_url": upstream.url,
@@ -61,26 +77,37 @@ def gateway(upstream: TaskUpstream) -> Iterator[Gateway]:
         "max_concurrency": 50,
         "prices": {"*": {"input": 1, "output": 2}},
     }
-    tokens = [
-        {"id": number, "name": name, "key": key}
-        for number, (name, key) in enumerate([("readme", KEY), ("other", OTHER_KEY)], start=1)
-    ]
-    with Gateway({"channels": [channel], "tokens": tokens}) as running:
+    with Gateway(None, environ=ENVIRON) as running:
+        assert admin(running, "POST", "/channels", channel).status == 201
+        for name, key in (("readme", KEY), ("other", OTHER_KEY)):
+            assert admin(running, "POST", "/keys", {"name": name, "key": key}).status == 201
         yield running
 
 
-@pytest.fixture
-def bench(js: JsPackage, tmp_path: Path) -> Path:
-    """A folder where the package is installed."""
-    (tmp_path / "node_modules").symlink_to(js.consumer / "node_modules")
-    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    (tmp_path / "redirect.mjs").write_text(_REDIRECT, encoding="utf-8")
-    return tmp_path
+@pytest.fixture(scope="module")
+def bench(js: JsPackage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the package is installed, with our scripts and the README's code, compiled."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "node_modules").symlink_to(js.consumer / "node_modules")
+    written = {
+        "package.json": '{"type": "module"}',
+        "redirect.mjs": _REDIRECT,
+        "page.html": f"<!doctype html><html lang=en><meta charset=utf-8>{blocks('html')[0]}",
+        "snippet.cjs": blocks("cjs")[0],
+        "tsconfig.json": json.dumps({"compilerOptions": _options(js), "include": ["*.ts"]}),
+        **{f"snippet{number}.ts": code for number, code in enumerate(blocks("ts"))},
+        **{path.name: path.read_text(encoding="utf-8") for path in SCRIPTS.glob("*.ts")},
+    }
+    for name, text in written.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    done = js.compile("-p", ".", folder=folder)
+    assert done.returncode == 0, done.stdout
+    return folder
 
 
-def compiled(js: JsPackage, bench: Path) -> None:
-    """Every TypeScript file of the bench, under the strictest rules."""
-    options = {
+def _options(js: JsPackage) -> dict[str, object]:
+    """The strictest that a user may have."""
+    return {
         "target": "es2022",
         "module": "nodenext",
         "strict": True,
@@ -89,19 +116,21 @@ def compiled(js: JsPackage, bench: Path) -> None:
         "typeRoots": [str(js.package / "node_modules" / "@types")],
         "types": ["node"],
     }
-    config = {"compilerOptions": options, "include": ["*.ts"]}
-    (bench / "tsconfig.json").write_text(json.dumps(config), encoding="utf-8")
-    done = js.compile("-p", ".", folder=bench)
-    assert done.returncode == 0, done.stdout
 
 
-def said(js: JsPackage, bench: Path, name: str, gateway: Gateway, key: str = OTHER_KEY) -> Any:
+def said(js: JsPackage, bench: Path, name: str, gateway: Gateway) -> Any:
     """What a script of ours prints when it has asked the gateway."""
-    (bench / f"{name}.ts").write_bytes((SCRIPTS / f"{name}.ts").read_bytes())
-    compiled(js, bench)
-    done = js.node(f"{name}.js", gateway.url, key, folder=bench)
+    done = js.node(f"{name}.js", gateway.url, OTHER_KEY, ADMIN, folder=bench)
     assert done.returncode == 0, done.stdout
     return json.loads(done.stdout)
+
+
+def read_aloud(js: JsPackage, bench: Path, file: str, gateway: Gateway) -> str:
+    """What code of the README prints; only its port is led to the gateway under test."""
+    environ = {"GATEWAY": gateway.url}
+    done = js.node("--import", "./redirect.mjs", file, folder=bench, environ=environ)
+    assert done.returncode == 0, done.stdout
+    return done.stdout.strip()
 
 
 def test_the_lock_names_no_registry() -> None:
@@ -146,25 +175,14 @@ def test_what_is_published(js: JsPackage) -> None:
 def test_the_readme_runs_as_written(
     js: JsPackage, bench: Path, gateway: Gateway, number: int
 ) -> None:
-    """Only its port is led to the gateway under test."""
-    (bench / "snippet.ts").write_text(blocks("ts")[number], encoding="utf-8")
-    compiled(js, bench)
-    environ = {"GATEWAY": gateway.url}
-    done = js.node("--import", "./redirect.mjs", "snippet.js", folder=bench, environ=environ)
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.strip()
+    assert read_aloud(js, bench, f"snippet{number}.js", gateway)
 
 
 @pytest.mark.row("S4-37")
 def test_the_readme_s_commonjs_runs_as_written(
     js: JsPackage, bench: Path, gateway: Gateway
 ) -> None:
-    [code] = blocks("cjs")
-    (bench / "snippet.cjs").write_text(code, encoding="utf-8")
-    environ = {"GATEWAY": gateway.url}
-    done = js.node("--import", "./redirect.mjs", "snippet.cjs", folder=bench, environ=environ)
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.strip().isdecimal()
+    assert read_aloud(js, bench, "snippet.cjs", gateway).isdecimal()
 
 
 @pytest.mark.row("S4-38")
@@ -189,8 +207,6 @@ def test_every_task_before_the_gateway(js: JsPackage, bench: Path, gateway: Gate
     names = answers["names"]["output"]
     assert [(one["word"], one["entity"]) for one in names] == [("Ada", "PER"), ("London", "LOC")]
     assert [(one["start"], one["end"]) for one in names] == [(2, 5), (12, 18)]
-    assert bytes(answers["picture"]["bytes"]) == PICTURE
-    assert answers["picture"]["contentType"] == "image/png"
     assert [len(one["embedding"]) for one in answers["vectors"]["output"]] == [8, 8]
     assert all(answers["requestIds"])
 
@@ -211,16 +227,60 @@ def test_costs_usage_and_models(js: JsPackage, bench: Path, gateway: Gateway) ->
     assert answers["usage"]["total_records"] == len(answers["usage"]["records"])
     assert answers["second"]["records"] == [before]
     assert answers["models"]["count"] == len(answers["models"]["models"]) > 0
-    assert {one["task_type"] for one in answers["some"]["models"]} == {"embedding"}
+    assert {one["task_type"] for one in answers["some"]["models"]} == {"summarization"}
+
+
+def test_an_administrator_maps_a_model(js: JsPackage, bench: Path, gateway: Gateway) -> None:
+    answers = said(js, bench, "mapping", gateway)
+    ids = {
+        "provider_model_id": "text-embedding-3-small",
+        "hub_model_id": "sentence-transformers/all-MiniLM-L6-v2",
+    }
+    message = "Model mapping registered successfully"
+    assert answers["mapped"] == {"success": True, **ids, "message": message}
+    listed = {"model_id": ids["provider_model_id"], "hub_model_id": ids["hub_model_id"]}
+    assert listed | {"task_type": "embedding"} in answers["listed"]["models"]
+    [vector] = answers["vectors"]["output"]
+    assert len(vector["embedding"]) == 8
+
+
+@pytest.mark.row("S4-38")
+def test_a_picture_before_the_gateway(js: JsPackage, bench: Path, gateway: Gateway) -> None:
+    answer = said(js, bench, "picture", gateway)
+    assert bytes(answer["bytes"]) == PICTURE
+    assert answer["contentType"] == "image/png"
 
 
 def test_streams_before_the_gateway(js: JsPackage, bench: Path, gateway: Gateway) -> None:
     answers = said(js, bench, "streams", gateway)
-    assert set(answers) == {"generated", "lines", "talked", "summary", "translated", "ran"}
+    assert set(answers) == {"generated", "lines", "talkedOn", "summary", "translated", "ranOn"}
     for name, answer in answers.items():
-        assert answer["whole"] == TEXT, name
+        assert answer["last"]["generated_text"] == TEXT, name
         assert "".join(answer["pieces"]) == TEXT, name
         assert len(answer["pieces"]) > 2, name
+
+
+def test_the_types_are_what_the_gateway_says(
+    js: JsPackage, bench: Path, gateway: Gateway, tmp_path: Path
+) -> None:
+    """Every answer is written down as a value of its type: no field is missing, and none is unknown."""
+    asked = {name: said(js, bench, name, gateway) for name in ANSWERS}
+    lines = ['import type * as types from "dragoman-client";']
+    for script, kinds in ANSWERS.items():
+        for name, kind in kinds.items():
+            value = asked[script][name]
+            if kind == "TokenEvent":
+                value = value["last"]
+            lines.append(f"export const {name}: types.{kind} = {json.dumps(value)};")
+    (tmp_path / "node_modules").symlink_to(js.consumer / "node_modules")
+    for name, text in {
+        "package.json": '{"type": "module"}',
+        "answers.ts": "\n".join(lines),
+        "tsconfig.json": json.dumps({"compilerOptions": _options(js), "files": ["answers.ts"]}),
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    done = js.compile("-p", ".", folder=tmp_path)
+    assert done.returncode == 0, done.stdout
 
 
 def test_failures_before_the_gateway(js: JsPackage, bench: Path, gateway: Gateway) -> None:
@@ -278,10 +338,6 @@ def test_the_readme_s_page_runs_as_written(bench: Path, site: str, gateway: Gate
     """In a real browser, from another origin than the gateway's."""
     from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415 - only where a browser is
 
-    [code] = blocks("html")
-    (bench / "page.html").write_text(
-        f"<!doctype html><html lang=en><meta charset=utf-8>{code}", encoding="utf-8"
-    )
     led = f"--host-resolver-rules=MAP localhost:3000 127.0.0.1:{gateway.port}"
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-dev-shm-usage", led]

@@ -44,7 +44,7 @@ def scene() -> Iterator[Scene]:
         channels = [able, _channel(2, door.url, [MOODY])]
         config = {"settings": {"log_level": "info"}, "channels": channels}
         with Gateway(config, (), ENVIRON) as gateway:
-            yield Scene(Shop(gateway, upstream, door), vendor, door)
+            yield Scene(Shop(gateway, door, upstream), vendor, door)
 
 
 def _channel(number: int, url: str, models: list[str]) -> dict[str, Any]:

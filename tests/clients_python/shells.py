@@ -15,27 +15,28 @@ BASE = "http://gateway.test"
 
 
 class Waiting:
-    """The sync client. ``ask`` calls a method; ``pieces`` reads its stream to the end."""
+    """The sync client, a new one for each call. ``ask`` calls a method; ``pieces`` reads its stream to
+    the end."""
 
     def __init__(self, base_url: str = BASE, api_key: str = KEY, **options: Any) -> None:
         answering = options.pop("answering", None)
         if answering is not None:
             options["transport"] = httpx.MockTransport(answering)
-        self._client = DragomanClient(api_key, base_url, **options)
+        self._make = lambda: DragomanClient(api_key, base_url, **options)
 
     def ask(self, method: str, *arguments: Any, **named: Any) -> Any:
         """What the method returns."""
-        with self._client as client:
+        with self._make() as client:
             return getattr(client, method)(*arguments, **named)
 
     def pieces(self, method: str, *arguments: Any, **named: Any) -> list[str]:
         """What its stream says."""
-        with self._client as client, getattr(client, method)(*arguments, **named) as stream:
+        with self._make() as client, getattr(client, method)(*arguments, **named) as stream:
             return list(stream)
 
 
 class Awaiting:
-    """The async client, with an event loop for each call."""
+    """The async client, likewise, and with an event loop for each call."""
 
     def __init__(self, base_url: str = BASE, api_key: str = KEY, **options: Any) -> None:
         answering = options.pop("answering", None)

@@ -12,6 +12,8 @@ from decimal import Decimal
 import dragoman_client
 import pytest
 from dragoman_client import AsyncDragomanClient, AsyncGatewayzClient, DragomanClient, errors
+from dragoman_client._attempts import Attempts
+from dragoman_client._reading import Reply as HttpReply
 
 from tests.clients_python.scene import (
     EMBEDDER,
@@ -270,9 +272,18 @@ def test_a_passing_trouble_is_passed_over(client: Waiting | Awaiting, stage: Sce
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_an_answer_that_takes_too_long_is_served_once(stage: Scene, key: str, name: str) -> None:
-    hold = Hold()
+def test_an_answer_that_takes_too_long_is_served_once(
+    stage: Scene, key: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, refused = Hold(), []
     stage.door.reply = Reply(hold=hold)
+    judge = Attempts.refused
+
+    def note(attempts: Attempts, reply: HttpReply) -> float:
+        refused.append(reply.status)
+        return judge(attempts, reply)
+
+    monkeypatch.setattr(Attempts, "refused", note)
 
     async def main() -> None:
         asked = asyncio.ensure_future(
@@ -282,12 +293,13 @@ def test_an_answer_that_takes_too_long_is_served_once(stage: Scene, key: str, na
                 model=MOODY,
             )
         )
-        while "409" not in stage.shop.gateway.logs():  # the second attempt has come
-            await asyncio.sleep(0.05)
+        while not refused:
+            await asyncio.sleep(0.01)
         hold.release()
         assert (await asked).generated_text == MOODY_TEXT
 
     asyncio.run(asyncio.wait_for(main(), 30))
+    assert set(refused) == {409}  # the first attempt is still being answered
     assert len(stage.door.seen) == 1
     assert Waiting(stage.url, key).ask("get_usage").total_records == 1
 

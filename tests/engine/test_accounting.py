@@ -22,7 +22,7 @@ from dragoman.engine.journey import Attempt, Journey
 from dragoman.engine.records import Trace
 from dragoman.engine.stay import Demand
 from dragoman.governance.keys import VirtualKey
-from dragoman.governance.ledger import Hold, Released, balanced, moved
+from dragoman.governance.ledger import Hold, Line, Released, balanced, moved
 from dragoman.governance.money import MILLION, NANO
 from dragoman.governance.price import Price, Rates
 from dragoman.governance.principal import Principal
@@ -301,6 +301,104 @@ def test_a_keys_budget_counts_beside_its_users_and_what_the_books_say_was_spent(
     desk.admit()
 
 
+def test_a_negative_bound_is_none_and_holds_no_negative_money() -> None:
+    desk = Desk(balance=NANO)
+    desk.admit(tokens=0, most=-(10**9))
+    assert desk.held == OUTPUT_HELD * 3_000
+
+
+def test_an_account_that_becomes_prepaid_meanwhile_is_not_overdrawn() -> None:
+    desk = Desk(user=User(id=5, name="ann"), balance=2_000)
+    bill = desk.admit()
+    desk.configure(prepaid=True)
+    desk.attempt(bill)
+    desk.trace.usage = Usage(input=5)
+    bill.settle()
+    assert desk.balance == 0
+    assert [entry.kind for entry in desk.journal.entries()] == ["usage", "overrun"]
+
+
+def test_free_models_are_served_to_an_account_below_zero() -> None:
+    free = Price(rates=Rates(), source="local")
+    desk = Desk(balance=-5, prices={1: free, 2: free})
+    assert desk.serve(Usage(input=10)).cost == 0
+    assert desk.balance == -5
+
+
+def test_who_leaves_after_the_last_word_pays_what_the_upstream_told() -> None:
+    desk = Desk(balance=NANO)
+    bill = desk.admit(tokens=1_000)
+    desk.attempt(bill)
+    desk.trace.journey.committed = True
+    desk.trace.usage, desk.trace.finish = Usage(input=3, output=4), "stop"
+    bill.close(left=True)
+    (entry,) = desk.journal.entries()
+    assert (entry.outcome, entry.usage) == ("left", Usage(input=3, output=4))
+
+
+def test_a_count_that_its_client_leaves_books_nothing() -> None:
+    desk = Desk(balance=NANO)
+    bill = desk.admit(charged=False)
+    desk.attempt(bill)
+    bill.close(left=True)
+    assert desk.journal.lines == []
+    assert desk.accounting.parties.gateway.meter.at_once == 0
+
+
+def test_a_defect_at_the_end_leaves_nothing_held(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk(balance=NANO)
+    bill = desk.admit()
+    desk.attempt(bill)
+    del desk.trace.model  # whatever it is
+    with pytest.raises(AttributeError):
+        bill.settle()
+    bill.close(left=True)
+    assert (desk.balance, desk.held) == (NANO, 0)
+    assert desk.accounting.stats().holds == 0
+    assert isinstance(desk.journal.lines[-1], Released)
+    assert "cannot be settled" in caplog.text
+
+
+def test_a_defect_before_an_answer_is_the_operators_expense() -> None:
+    desk = Desk(balance=NANO)
+    bill = desk.admit(tokens=40)
+    desk.attempt(bill)
+    bill.close(left=False)
+    (entry,) = desk.journal.entries()
+    assert (entry.kind, entry.usage) == ("attempt", Usage(input=40, estimated=True))
+    assert desk.balance == NANO
+
+
+def test_what_no_account_can_hold_is_not_charged(caplog: pytest.LogCaptureFixture) -> None:
+    absurd = Price(rates=Rates(input=2**60), source="operator")
+    desk = Desk(user=User(id=5, name="ann"), prices={1: absurd, 2: absurd})
+    assert desk.serve(Usage(input=10**12)).cost is None
+    (entry,) = desk.journal.entries()
+    assert (entry.cost, entry.legs) == (None, ())
+    assert "no account can hold so much" in caplog.text
+
+
+def test_a_settlement_that_cannot_be_written_becomes_a_note_and_stops_no_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(balance=NANO)
+    bill = desk.admit()
+    desk.attempt(bill)
+    append = desk.journal.append
+
+    def refuse(line: Line) -> None:
+        monkeypatch.setattr(desk.journal, "append", append)
+        raise ValueError("it is too long")
+
+    monkeypatch.setattr(desk.journal, "append", refuse)
+    desk.trace.usage = Usage(input=5)
+    bill.settle()
+    (note,) = desk.journal.entries()
+    assert (note.kind, note.id, note.legs) == ("refused", "r1", ())
+    assert (desk.balance, desk.held) == (NANO, 0)
+    assert "cannot be booked" in caplog.text
+
+
 def test_free_models_need_no_money() -> None:
     free = Price(rates=Rates(), source="local")
     desk = Desk(balance=0, prices={1: free, 2: free})
@@ -377,6 +475,15 @@ class TestTrials:
         desk.admit(tokens=30)
         with pytest.raises(RateLimited):
             desk.admit(tokens=30)
+
+    def test_another_one_begins_with_nothing_used(self) -> None:
+        desk = self.desk(tokens=50)
+        under_way = desk.admit(tokens=30)
+        desk.configure(trial=Trial(ends_at=1_790_000_900.0, tokens=50))
+        desk.admit(tokens=50)
+        under_way.close(left=False)
+        with pytest.raises(RateLimited):
+            desk.admit(tokens=1)
 
     def test_what_was_used_before_a_restart_counts(self) -> None:
         desk = self.desk(tokens=50)

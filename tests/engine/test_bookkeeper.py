@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+import msgspec
 import pytest
 
 from dragoman.engine.accounting import Accounting
@@ -167,6 +168,64 @@ def test_a_database_that_is_away_at_the_start_leaves_the_accounts_unknown_until_
         assert office.balance == 73
         await office.keeper.close()
         assert office.ledger.balances[credit_of(5)] == 73
+
+    run(work)
+
+
+def test_lines_that_come_again_count_once() -> None:
+    """After a failed sync; here in the midst of their booking."""
+    office = Office()
+    office.ledger.balances = {credit_of(5): 100}
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.spend("x", 30)
+        office.ledger.meanwhile = office.journal.repeat
+        office.keeper.start()
+        await until(lambda: office.journal.behind == 0)
+        assert office.accounting.parties.undrained == {}
+        await office.keeper.refresh()
+        assert office.balance == 70
+        await office.keeper.close()
+
+    run(work)
+
+
+def test_what_the_tables_refuse_does_not_stay_in_the_accounts() -> None:
+    class Strict(DictLedger):
+        async def book(self, entries: Iterable[Entry]) -> dict[str, int]:
+            noted = [msgspec.structs.replace(entry, legs=()) for entry in entries]
+            return await super().book(noted)
+
+    office = Office(ledger=Strict())
+    office.ledger.balances = {credit_of(5): 100}
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.spend("x", 30)
+        office.keeper.start()
+        await until(lambda: office.balance == 100)
+        await office.keeper.close()
+
+    run(work)
+
+
+def test_the_accounts_are_known_though_requests_never_pause() -> None:
+    office = Office(settled("old", 7))
+    office.ledger.balances = {credit_of(5): 1_000}
+
+    def one_more() -> None:
+        office.spend(f"x{len(office.journal.lines)}", 1)
+        office.ledger.meanwhile = one_more
+
+    async def work() -> None:
+        office.ledger.meanwhile = one_more
+        async with asyncio.timeout(5):
+            await office.keeper.open()
+        assert office.accounting.balances_known
+        assert office.balance == 1_000 - 7 - 1
+        office.ledger.meanwhile = lambda: None
+        await office.keeper.close()
 
     run(work)
 

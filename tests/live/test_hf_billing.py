@@ -411,7 +411,7 @@ def test_every_documented_status_with_its_error(store: Shop, name: str) -> None:
     unknown = costs(store, free, ITEM, ITEM | {"model": "no-such-model"})
     assert failure(unknown) == (404, "NotFound")
     assert "field: requests.1.model" in unknown.json["message"]
-    assert failure(ask(gateway, "POST", "/hf/tasks/levitation", b"{}", bearer(key))) == (
+    assert failure(ask(gateway, "POST", "/hf/levitation", b"{}", bearer(key))) == (
         404,
         "NotFound",
     )

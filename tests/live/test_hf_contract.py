@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from dragoman.protocols.hf_tasks.tasks import TASKS
 from dragoman.server import routes
 from tests.live.administered import AS_ADMIN
 from tests.live.money import MODEL, Shop, shop
@@ -27,9 +28,10 @@ PRICES = {
     MODEL: {"input": 1, "output": 1},
 }
 UNPRICED = "unpriced"
-SHIPPED = "gpt-4o-mini"
+SHIPPED = "openai/gpt-4o-mini"
 CHANNEL = {
-    "type": "openai",
+    # What this machine serves is free, but for providers that sell by way of it.
+    "type": "openrouter",
     "models": [*PRICES, UNPRICED, SHIPPED],
     "prices": {**PRICES, SHIPPED: {"input": "0.1500", "output": "0.6"}},
 }
@@ -38,7 +40,6 @@ CHANNEL = {
 @pytest.fixture(scope="module")
 def store() -> Iterator[Shop]:
     """A shop whose models have prices of all kinds."""
-    # By another name than the loopback's, for what this machine serves is free.
     with shop(channel=CHANNEL) as one:
         yield one
 
@@ -78,6 +79,10 @@ def every_route() -> list[tuple[str, str]]:
     paths += [("POST", f"/v1beta/models/{MODEL}:{verb}") for verb in routes._GEMINI_VERBS]
     paths += [(methods[0], f"/{path}") for path, (methods, *_) in routes._TASKS.items()]
     paths += [("GET", f"/v1/models/{MODEL}"), ("GET", "/v1beta/models"), ("GET", "/v1/models/none")]
+    for task in TASKS:
+        paths += [("POST", f"/hf/tasks/{task}"), ("POST", f"/hf/models/{MODEL}/pipeline/{task}")]
+    paths += [("POST", f"/hf/models/{MODEL}"), ("POST", "/hf/tasks/run")]
+    paths += [("GET", f"/hf/tasks/{path}") for path in ("models", "models/map")]
     paths += [("GET", path) for path in ("/", "/health", "/ready", "/api/hello", "/metrics")]
     paths += [("GET", "/admin"), ("GET", "/admin/api/keys"), ("GET", "/admin/api/openapi.json")]
     paths += [("POST", "/hf/nothing"), ("GET", "/nothing"), ("DELETE", "/v1/models")]
@@ -139,6 +144,9 @@ def test_the_list_has_prices_and_context_lengths(store: Shop, key: dict[str, str
     assert rows["cents"]["pricing"] == {"input": Decimal("0.0375"), "output": Decimal("12.5")}
     assert rows["long"]["pricing"] == {"input": 1, "output": 2}
     assert rows[SHIPPED]["pricing"] == {"input": Decimal("0.15"), "output": Decimal("0.6")}
+    assert rows[UNPRICED]["pricing"] is None
+    assert rows[SHIPPED]["context_length"] == 128_000
+    assert "context_length" not in rows["cents"]
     for row in rows.values():
         assert set(row) - {"context_length"} == {"id", "object", "created", "owned_by", "pricing"}
     shown = ask(store.gateway, "GET", "/v1/models/cents", None, key).json

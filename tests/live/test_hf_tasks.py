@@ -12,7 +12,9 @@ import pytest
 from tests.live.administered import AS_ADMIN, admin
 from tests.live.money import MODEL, Shop, shop
 from tests.live.raw import Reply, ask
+from tests.support.flexible_upstream import FlexibleUpstream
 from tests.support.flexible_upstream import Reply as Said
+from tests.support.gateway import Gateway
 
 TASKS = "/hf/tasks"
 OTHER = "other"
@@ -331,6 +333,53 @@ def test_an_answer_that_does_not_hold_is_no_answer(store: Shop, said: str) -> No
     body = {"inputs": {"question": "Where?", "context": TEXT}, "model": MODEL}
     reply = run(store, f"{TASKS}/question-answering", body, said=said)
     assert failure(reply) == (502, "BadGateway")
+
+
+def test_usage_and_charge_by_task(store: Shop) -> None:
+    user = store.user("prepaid", usd="1")
+    headers = {"authorization": f"Bearer {store.key('prepaid', 'prepaid')}"}
+    body = {"task": "translation", "inputs": "a", "model": MODEL}
+    ok(run(store, f"{TASKS}/run", body, headers))
+    (record,) = ask(store.gateway, "GET", f"{TASKS}/billing/usage", None, headers).json["records"]
+    assert (record["task"], record["model"]) == ("translation", MODEL)
+    assert store.balance(user) == 1_000_000_000 - record["cost_nano_usd"] < 1_000_000_000
+
+
+@pytest.mark.parametrize("text", [" ", "word " * 2_000_000], ids=["empty", "ten megabytes"])
+def test_what_is_refused_costs_nothing(store: Shop, text: str) -> None:
+    name = f"refused {len(text)}"
+    user = store.user(name, usd="100")
+    headers = {"authorization": f"Bearer {store.key(name, name)}"}
+    body = {"inputs": text, "model": MODEL, "parameters": {"max_tokens": 5}}
+    reply = run(store, f"{TASKS}/summarization", body, headers)
+    assert failure(reply)[0] in (400, 413)
+    assert store.balance(user) == 100_000_000_000
+
+
+def test_one_answer_for_one_idempotency_key(store: Shop) -> None:
+    body = {"task": "translation", "inputs": "a", "model": MODEL}
+    first = run(store, f"{TASKS}/run", body, {"idempotency-key": "once"}, said="A.")
+    again = run(store, f"{TASKS}/run", body, {"idempotency-key": "once"}, said="B.")
+    assert ok(first) == ok(again)
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+def test_another_channel_is_asked_if_the_answer_does_not_hold() -> None:
+    with FlexibleUpstream() as upstream:
+        poor, good = upstream.door("poor"), upstream.door("good")
+        poor.reply = Said(text="London, I think.")
+        good.reply = Said(text=CASES["question-answering"][1])
+        common = {"type": "custom", "protocol": "openai_chat", "models": [MODEL], "api_key": "k"}
+        channels = [
+            {**common, "id": place, "name": name, "base_url": one.url, "priority": place}
+            for place, (name, one) in enumerate([("poor", poor), ("good", good)], start=1)
+        ]
+        with Gateway({"settings": {"require_auth": False}, "channels": channels}) as gateway:
+            body = {"inputs": {"question": "Where?", "context": TEXT}}
+            reply = ask(gateway, "POST", f"{TASKS}/question-answering", body, {})
+            assert ok(reply) == {"output": CASES["question-answering"][2]}
+            assert reply.headers["dragoman-channel"] == "good"
+            assert len(poor.seen) == 1
 
 
 def map_model(one: Shop, headers: dict[str, str] = AS_ADMIN, **fields: Any) -> Reply:

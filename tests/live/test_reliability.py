@@ -37,6 +37,7 @@ from tests.support.gateway import free_port
 from tests.support.journals import SMALL, end, released
 from tests.support.load import Told, ask_once
 from tests.support.postgres import SERVER, fresh_database, sql
+from tests.support.standin.script import pieces
 
 OUTAGE_SECONDS = float(os.environ.get("DRAGOMAN_OUTAGE_SECONDS", "3"))
 CHAT = "/v1/chat/completions"
@@ -193,8 +194,8 @@ def _shape(seconds: list[float]) -> str:
 
 
 @pytest.fixture
-def small_disk() -> Iterator[Callable[[Path], None]]:
-    """Mounts a small disk, on which the journal's first segment is nearly nothing and the next does
+def crowded() -> Iterator[Shop]:
+    """A shop on a small disk, on which the journal's first segment is nearly nothing and the next does
     not fit."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root on Linux may mount a small disk")
@@ -209,56 +210,58 @@ def small_disk() -> Iterator[Callable[[Path], None]]:
         journal.append(released("before"))
         end(journal)
 
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", "--lazy", str(place)], check=False)
+    with shop(prepare=mount) as one:
+        try:
+            yield one
+        finally:
+            one.gateway.stop()
+            for place in mounted:
+                subprocess.run(["umount", "--lazy", str(place)], check=False)
 
 
-def test_a_full_disk_stops_admission_and_nothing_else(
-    small_disk: Callable[[Path], None],
-) -> None:
-    with shop(prepare=small_disk) as one:
-        user = one.user("rich", usd="1000")
-        key = one.key("rich's", "rich")
-        place = one.gateway.folder / "data"
-        hold = Hold()
-        one.door.reply = Upstream(hold=hold, hold_after=3)
-        connection = http.client.HTTPConnection("127.0.0.1", one.gateway.port, timeout=60)
-        _send(connection, key, MODEL, stream=True)
-        under_way = connection.getresponse()
-        one.door.reply = OK
-        other = place / "something else"
-        with other.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(bytes(4096)):
-                pass
-        assert not shutil.disk_usage(place).free
+def test_a_full_disk_stops_admission_and_nothing_else(crowded: Shop) -> None:
+    one = crowded
+    user = one.user("rich", usd="1000")
+    key = one.key("rich's", "rich")
+    place = one.gateway.folder / "data"
+    hold = Hold()
+    one.door.reply = Upstream(hold=hold, hold_after=3)
+    connection = http.client.HTTPConnection("127.0.0.1", one.gateway.port, timeout=60)
+    _send(connection, key, MODEL, stream=True)
+    under_way = connection.getresponse()
+    one.door.reply = OK
+    other = place / "something else"
+    with other.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    assert not shutil.disk_usage(place).free
 
-        served = 0
-        while (reply := chat(one, key)).status == 200:
-            served += 1
-            assert served < 2_000, "the disk is full, and yet there is room for everybody"
-        assert reply.status == 503, reply.body
-        assert "journal" in reply.json["error"]["message"] or "books" in str(reply.json)
-        hold.release()
-        rest = under_way.read()
-        assert rest.endswith(b"data: [DONE]\n\n")
-        connection.close()
-        command = ["mount", "-o", "remount,size=80m", str(place)]
-        subprocess.run(command, check=True, capture_output=True)
-        assert settles(lambda: chat(one, key).status == 200, 30)
-        request_id = under_way.headers["x-request-id"]
-        assert settles(lambda: one.booked(request_id) != [], 30)
-        (entry,) = one.booked(request_id)
-        assert entry["outcome"] == "ok"
-        assert one.held(user) == 0
-        assert one.gateway.stop() == 0
-        with contextlib.closing(sqlite3.connect(place / "dragoman.db")) as books:
-            query = "SELECT COUNT(*), SUM(cost) FROM entries WHERE kind = 'usage'"
-            booked, cost = books.execute(query).fetchone()
-            query = "SELECT balance FROM accounts WHERE name = ?"
-            (left,) = books.execute(query, (f"credit:{user}",)).fetchone()
-        assert booked >= served + 2
-        assert left == 1000 * 10**9 - cost
+    served = 0
+    while (reply := chat(one, key)).status == 200:
+        served += 1
+        assert served < 2_000, "the disk is full, and yet there is room for everybody"
+    assert reply.status == 503, reply.body
+    assert "journal" in reply.json["error"]["message"] or "books" in str(reply.json)
+    hold.release()
+    rest = under_way.read()
+    assert rest.endswith(b"data: [DONE]\n\n")
+    connection.close()
+    command = ["mount", "-o", "remount,size=80m", str(place)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert settles(lambda: chat(one, key).status == 200, 30)
+    request_id = under_way.headers["x-request-id"]
+    assert settles(lambda: one.booked(request_id) != [], 30)
+    (entry,) = one.booked(request_id)
+    assert entry["outcome"] == "ok"
+    assert one.held(user) == 0
+    assert one.gateway.stop() == 0
+    with contextlib.closing(sqlite3.connect(place / "dragoman.db")) as books:
+        query = "SELECT COUNT(*), SUM(cost) FROM entries WHERE kind = 'usage'"
+        booked, cost = books.execute(query).fetchone()
+        query = "SELECT balance FROM accounts WHERE name = ?"
+        (left,) = books.execute(query, (f"credit:{user}",)).fetchone()
+    assert booked >= served + 2
+    assert left == 1000 * 10**9 - cost
 
 
 def _send(connection: http.client.HTTPConnection, key: str, model: str, *, stream: bool) -> None:
@@ -273,8 +276,7 @@ def _send(connection: http.client.HTTPConnection, key: str, model: str, *, strea
 @pytest.mark.parametrize("how", ["usage-then-break", "break"])
 def test_the_client_pays_for_the_answer_and_the_operator_for_what_failed_before(how: str) -> None:
     second = {"prices": {"*": {"input": 2, "output": 2}}}
-    rank = {"strategy": "priority"}
-    with shop(rank, channel={"priority": 2}, more={"second": {"priority": 1, **second}}) as one:
+    with shop(channel={"priority": 1}, more={"second": {"priority": 2, **second}}) as one:
         user = one.user("rich", usd="1")
         key = one.key("rich's", "rich")
         gone = Hold()
@@ -299,7 +301,7 @@ def test_the_client_pays_for_the_answer_and_the_operator_for_what_failed_before(
             assert failure["cost_nano_usd"] > 0
             estimated = failure["usage"].get("estimated", False)
             assert estimated is (how == "break")
-        tried = admin(one.gateway, "GET", f"/requests/{request_id}").json["attempts"]
+        tried = admin(one.gateway, "GET", f"/requests/{request_id}").json["tried"]
         assert [attempt["channel"] for attempt in tried][-1] == "second"
         assert tried[0]["channel"] == "shelf"
         assert tried[0]["error"]
@@ -311,7 +313,7 @@ STAGES: dict[str, tuple[Upstream, bool, int, str]] = {
     "before-headers": (Upstream(), True, 0, "left"),
     "after-headers": (Upstream(hold_after=0), True, 0, "left"),
     "midway": (Upstream(hold_after=2), True, 1, "left"),
-    "before-the-end": (Upstream(hold_after=len(TEXT.split())), True, 5, "left"),
+    "before-the-end": (Upstream(hold_after=len(pieces(TEXT))), True, 5, "left"),
 }
 
 
@@ -341,8 +343,14 @@ def test_a_client_that_leaves_pays_for_what_was_produced_and_gives_everything_ba
     hold.release()
     store.door.reply = OK
     assert settles(lambda: chat(store, key).status == 200), "the place was not given back"
-    found = admin(store.gateway, "GET", f"/ledger?user_id={user}&kind=usage").json["entries"]
-    (entry,) = [one for one in found if one["outcome"] != "ok"]
+    path = f"/ledger?user={user}&kind=usage"
+
+    def broken_off() -> list[dict[str, Any]]:
+        found = admin(store.gateway, "GET", path).json["entries"]
+        return [one for one in found if one["outcome"] != "ok"]
+
+    assert settles(lambda: broken_off() != [])
+    (entry,) = broken_off()
     assert entry["outcome"] == outcome
     assert entry["usage"]["estimated"] is True
     assert entry["usage"]["input"] > 0
@@ -370,7 +378,7 @@ def test_a_client_that_leaves_the_queue_pays_nothing(store: Shop, name: str) -> 
     first.close()
     assert settles(lambda: store.held(user) == 0)
     assert len(door.seen) == 1
-    path = f"/ledger?user_id={user}&kind=usage"
+    path = f"/ledger?user={user}&kind=usage"
     assert settles(lambda: len(admin(store.gateway, "GET", path).json["entries"]) == 1)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dragoman.canonical.errors import MethodNotAllowed, RouteNotFound
+from dragoman.canonical.errors import InvalidRequest, MethodNotAllowed, RouteNotFound
 from dragoman.server.routes import Operation, protocol_of, resolve
 
 GEMINI = "gemini_generate"
@@ -120,6 +120,48 @@ def test_unknown_route(path: str) -> None:
 def test_billing_routes(method: str, path: str, operation: Operation) -> None:
     route = resolve(method, path)
     assert (route.operation, route.protocol) == (operation, "hf_tasks")
+
+
+@pytest.mark.parametrize(
+    ("path", "task", "model", "form"),
+    [
+        ("/hf/tasks/summarization", "summarization", None, "seed"),
+        ("/hf/tasks/feature-extraction/", "embedding", None, "seed"),
+        ("/hf/tasks/run", "", None, "run"),
+        ("/hf/models/org/name", "", "org/name", "native"),
+        ("/hf/models/org/name/pipeline/feature-extraction", "embedding", "org/name", "native"),
+    ],
+)
+def test_task_routes(path: str, task: str, model: str | None, form: str) -> None:
+    route = resolve("POST", path)
+    assert (route.operation, route.protocol) == (Operation.RUN_TASK, "hf_tasks")
+    assert (route.task, route.model, route.form) == (task, model, form)
+
+
+@pytest.mark.parametrize(
+    ("rest", "protocol"),
+    [
+        ("v1/chat/completions", "openai_chat"),
+        ("chat/completions", "openai_chat"),
+        ("v1/completions", "openai_completions"),
+    ],
+)
+def test_chat_below_a_model_of_the_hub(rest: str, protocol: str) -> None:
+    route = resolve("POST", f"/hf/models/org/name/{rest}")
+    assert (route.protocol, route.model, route.form) == (protocol, "org/name", "native")
+
+
+def test_unknown_tasks_and_methods() -> None:
+    with pytest.raises(InvalidRequest, match="Unsupported task type: 'magic'"):
+        resolve("POST", "/hf/tasks/magic")
+    with pytest.raises(InvalidRequest, match="Unsupported task type: 'magic'"):
+        resolve("POST", "/hf/models/m/pipeline/magic")
+    with pytest.raises(MethodNotAllowed):
+        resolve("GET", "/hf/tasks/summarization")
+    with pytest.raises(MethodNotAllowed):
+        resolve("GET", "/hf/tasks/models/map")
+    with pytest.raises(RouteNotFound):
+        resolve("POST", "/hf/models")
 
 
 def test_billing_routes_take_no_other_method() -> None:

@@ -104,6 +104,9 @@ export interface TokenEvent {
   /** What the method would answer without `stream`. */
   output?: unknown;
   conversation?: Conversation;
+  /** With `run` only. */
+  task?: string;
+  model?: string;
 }
 
 /** What was said before: as many answers as questions. */

@@ -13,6 +13,6 @@ const answers = {
   usage: await client.getUsage(),
   second: await client.getUsage(1, 1),
   models: await client.listModels(),
-  some: await client.listModels("embedding"),
+  some: await client.listModels("summarization"),
 };
 console.log(JSON.stringify(answers));

@@ -10,7 +10,6 @@ const options = { onResponse: (head: ResponseHead) => heads.push(head) };
 
 const generated = await client.textGeneration("Once", { ...parameters, max_tokens: 50 }, options);
 const first = await client.conversational("Hello", undefined, parameters);
-const pictured = await client.imageGeneration("A fox", { model: "gpt-image-1" });
 const answers = {
   generated,
   talked: await client.conversational("And then?", first.conversation, parameters),
@@ -22,10 +21,6 @@ const answers = {
     candidate_labels: ["good", "bad"],
   }),
   names: await client.tokenClassification(text, parameters),
-  picture: {
-    bytes: Array.from(pictured.image),
-    contentType: pictured.contentType,
-  },
   vectors: await client.embedding(["one", "two"], { model: "text-embedding-3-small" }),
   ran: await client.run({ task: "question-answering", ...parameters, inputs: { question: "Where?", context: text } }),
   requestIds: heads.map(({ requestId }) => requestId),

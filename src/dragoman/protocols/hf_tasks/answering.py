@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from dragoman.canonical.errors import UpstreamBroken
-from dragoman.protocols.hf_tasks.spans import locate_word
+from dragoman.protocols.hf_tasks.spans import locate
 from dragoman.protocols.hf_tasks.task import (
     Finding,
     Prompt,
@@ -73,7 +73,7 @@ def _found(call: TaskCall, one: _Answer) -> dict[str, Any]:
         if call.parameters.handle_impossible_answer is False:
             raise UpstreamBroken("The model gave an empty answer.")
         return {"answer": "", "score": score, "start": 0, "end": 0}
-    place = locate_word(context, one.answer)
+    place = locate(context, one.answer)
     if place is None:
         raise UpstreamBroken("The model's answer does not stand in the context.")
     start, end = place

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from dragoman.canonical.errors import UpstreamBroken
-from dragoman.protocols.hf_tasks.spans import locate_word
+from dragoman.protocols.hf_tasks.spans import locate
 from dragoman.protocols.hf_tasks.task import (
     Finding,
     Prompt,
@@ -102,11 +102,11 @@ def _place(
     source: str, word: str, last: int, taken: Container[tuple[int, int]]
 ) -> tuple[int, int] | None:
     """The entity's place, after the one before it if it can be; None if it has been named already."""
-    place = locate_word(source, word, last) or locate_word(source, word)
+    place = locate(source, word, last) or locate(source, word)
     if place is None:
         raise UpstreamBroken("The model gave an entity that does not stand in the text.")
     while place is not None and place in taken:
-        place = locate_word(source, word, place[1])
+        place = locate(source, word, place[1])
     return place
 
 

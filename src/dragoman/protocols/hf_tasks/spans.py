@@ -7,31 +7,29 @@ from __future__ import annotations
 
 import re
 
+_LETTER = r"[^\W_]"
+
 
 def locate(text: str, words: str, start: int = 0) -> tuple[int, int] | None:
-    """The first place of ``words`` at or after ``start``; then one with other letter case or white
-    space; None if it stands nowhere. A place is (start, end)."""
+    """The first place, (start, end), of ``words`` at or after ``start``; None if they stand nowhere.
+
+    A place that cuts no word in two is better than an earlier one that does, one with the same letters
+    and white space better than one where those differ.
+    """
     words = words.strip()
     if not words:
         return None
-    found = text.find(words, start)
-    if found >= 0:
-        return found, found + len(words)
-    pattern = r"\s+".join(re.escape(word) for word in words.split())
-    match = re.compile(pattern, re.IGNORECASE).search(text, start)
-    return match.span() if match is not None else None
-
-
-def is_whole_word(text: str, start: int, end: int) -> bool:
-    """Whether the span does not begin or end within a word."""
-    before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
-    after = end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
-    return not before and not after
-
-
-def locate_word(text: str, words: str, start: int = 0) -> tuple[int, int] | None:
-    """As ``locate``, but a place that cuts no word in two is better than an earlier one that does."""
-    first = found = locate(text, words, start)
-    while found is not None and not is_whole_word(text, *found):
-        found = locate(text, words, found[0] + 1)
-    return found or first
+    exact = re.escape(words)
+    loose = r"\s+".join(re.escape(word) for word in words.split())
+    before = f"(?<!{_LETTER})" if words[0].isalnum() else ""
+    after = f"(?!{_LETTER})" if words[-1].isalnum() else ""
+    for pattern, flags in (
+        (before + exact + after, re.NOFLAG),
+        (before + loose + after, re.IGNORECASE),
+        (exact, re.NOFLAG),
+        (loose, re.IGNORECASE),
+    ):
+        found = re.compile(pattern, flags).search(text, start)
+        if found is not None:
+            return found.span()
+    return None
