@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import governance_parts
 from benchmarks.__main__ import main
+from benchmarks.options import Options
 from benchmarks.report import Table, write_markdown
 from dragoman.protocols.registry import protocols
 
@@ -55,3 +57,11 @@ def test_a_section_is_replaced_and_the_prose_stays(tmp_path: Path) -> None:
     assert "| row | 2 |" in text
     assert "| row | 1 |" not in text
     assert text.endswith("<!-- /latency -->\n\nProse.\n")
+
+
+def test_the_parts_of_governance_are_timed_one_by_one() -> None:
+    table = governance_parts.measure(Options(quick=True, rounds=1))
+    *parts, together = table.rows
+    assert together[0] == "together"
+    assert len(parts) == 8
+    assert sum(float(least) for _, least, _ in parts) == pytest.approx(float(together[1]), abs=1)

@@ -128,6 +128,7 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
     ("settings.gateway_usage", "yes", "true or false"),
     ("settings.unpriced", "free", "one of auto"),
     ("settings.unpriced_price", {"input": 1}, "is missing"),
+    ("settings.hf_models", {"org/m": {"magic": {"model": "m"}}}, "Unsupported task type"),
     ("channels.0.id", 0, "from 1"),
     ("channels.0.id", "1", "not text"),
     ("channels.0.name", " ", "empty"),

@@ -172,6 +172,42 @@ def test_a_database_that_is_away_at_the_start_leaves_the_accounts_unknown_until_
     run(work)
 
 
+def test_what_a_failed_booking_leaves_behind_still_counts() -> None:
+    office = Office()
+    office.ledger.balances = {credit_of(5): 100}
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.spend("x", 30)
+        office.ledger.away = True
+        office.keeper.start()
+        await until(lambda: office.keeper.state.away_seconds > 0)
+        await office.keeper.close()
+        office.ledger.away = False
+        await office.keeper.refresh()
+        assert office.balance == 70
+
+    run(work)
+
+
+def test_what_was_spent_before_the_books_could_be_read_counts_once() -> None:
+    office = Office(settled("old", 7))
+    office.ledger.away = True
+    budgets = office.accounting.parties.users[5].budgets
+
+    async def work() -> None:
+        await office.keeper.open()
+        office.spend("new", 20)
+        budgets.spend(20, 1_000.0)
+        office.ledger.away = False
+        office.keeper.start()
+        await until(lambda: office.accounting.balances_known)
+        assert budgets.spent[3] == 27
+        await office.keeper.close()
+
+    run(work)
+
+
 def test_lines_that_come_again_count_once() -> None:
     """After a failed sync; here in the midst of their booking."""
     office = Office()

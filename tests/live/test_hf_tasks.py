@@ -88,11 +88,13 @@ def test_the_prompt_in_front_if_wanted(store: Shop) -> None:
 
 @pytest.mark.row("S4-2")
 def test_every_task_needs_a_key(store: Shop) -> None:
-    for task in ("text-generation", "run", "embedding", "models/map"):
-        reply = ask(store.gateway, "POST", f"{TASKS}/{task}", {"inputs": "x"}, {})
+    for path in (*CASES, "embedding", "run", "models/map", "billing/cost"):
+        for headers in ({}, {"authorization": "Bearer sk-gw-nobody"}):
+            reply = ask(store.gateway, "POST", f"{TASKS}/{path}", {"inputs": "x"}, headers)
+            assert failure(reply) == (401, "Unauthorized")
+    for path in ("models", "billing/usage"):
+        reply = ask(store.gateway, "GET", f"{TASKS}/{path}", None, {})
         assert failure(reply) == (401, "Unauthorized")
-    reply = ask(store.gateway, "GET", f"{TASKS}/models", None, {})
-    assert failure(reply) == (401, "Unauthorized")
 
 
 @pytest.mark.row("S4-6")
@@ -468,9 +470,22 @@ def test_a_key_is_shown_and_given_only_what_it_may_use(store: Shop) -> None:
     assert failure(reply) == (403, "Forbidden")
 
 
+def counted(one: Shop, task: str) -> float:
+    """How many requests of the task have ended well."""
+    page = ask(one.gateway, "GET", "/metrics", None, AS_ADMIN).body.decode()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in page.splitlines()
+        if line.startswith("dragoman_requests_total{")
+        and f'operation="{task}"' in line
+        and 'outcome="ok"' in line
+    )
+
+
 @pytest.mark.row("S4-47")
-def test_requests_are_counted_by_task(store: Shop) -> None:
-    body = {"task": "translation", "inputs": "a", "model": MODEL}
-    ok(run(store, f"{TASKS}/run", body))
-    page = ask(store.gateway, "GET", "/metrics", None, AS_ADMIN).body.decode()
-    assert 'operation="translation"' in page
+@pytest.mark.parametrize("task", [*CASES, "embedding"])
+def test_requests_are_counted_by_task(store: Shop, task: str) -> None:
+    asked, said, _ = CASES.get(task, ({"inputs": "a"}, "", None))
+    before = counted(store, task)
+    ok(run(store, f"{TASKS}/run", {"task": task, "model": MODEL, **asked}, said=said))
+    assert counted(store, task) == before + 1

@@ -39,7 +39,7 @@ from tests.support.load import Told, ask_once
 from tests.support.postgres import SERVER, fresh_database, sql
 from tests.support.standin.script import pieces
 
-OUTAGE_SECONDS = float(os.environ.get("DRAGOMAN_OUTAGE_SECONDS", "3"))
+OUTAGE_SECONDS = float(os.environ.get("DRAGOMAN_OUTAGE_SECONDS", "2"))
 CHAT = "/v1/chat/completions"
 NARROW = "narrow"
 """A model whose only channel takes one request at a time."""
@@ -150,7 +150,7 @@ def test_a_database_that_is_away_stops_no_known_key_and_loses_nothing(
                         seconds.append(time.monotonic() - begun)
 
                 clients = [spawn(client(n), "client") for n in range(4)]
-                await asyncio.sleep(1)
+                await asyncio.sleep(0.5)
                 away()
                 seconds = during
                 await asyncio.sleep(OUTAGE_SECONDS)

@@ -33,7 +33,7 @@ def lacking() -> str:
     """Why the client cannot be built here; empty if it can be."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        return "no node and npm on this machine (Debian: apt-get install nodejs npm)"
+        return f"no node and npm on this machine ({OLDEST_NODE} or newer: https://nodejs.org)"
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
     if int(version.stdout.strip().lstrip("v").split(".")[0]) < OLDEST_NODE:
         return f"node is older than {OLDEST_NODE}: {version.stdout.strip()}"

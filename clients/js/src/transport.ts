@@ -6,6 +6,8 @@ import type { ClientOptions, RequestOptions } from "./types.js";
 
 const TIMEOUT = 60_000;
 const RETRIES = 2;
+/** Of setTimeout, which takes more for none. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** What to ask for. */
 export interface Call {
@@ -43,11 +45,13 @@ class Deadline {
 
   restart(): void {
     this.pause();
-    if (!Number.isFinite(this.milliseconds)) return;
-    this.#timer = setTimeout(() => {
-      this.#expired = true;
-      this.#controller.abort();
-    }, this.milliseconds);
+    this.#timer = setTimeout(
+      () => {
+        this.#expired = true;
+        this.#controller.abort();
+      },
+      Math.min(this.milliseconds, LONGEST_TIMER),
+    );
   }
 
   pause(): void {
@@ -91,28 +95,17 @@ export class Transport {
   }
 
   /** The answer's JSON. */
-  json<T>(call: Call): Promise<T> {
-    return this.answer(call, async (response) => {
-      const text = await response.text();
-      return () => parse<T>(text, response);
-    });
-  }
-
-  /**
-   * An answer as a whole. `read` gets its body from the network, and gives a function that makes
-   * something of it, which is outside of what is tried again.
-   */
-  async answer<T>(call: Call, read: (response: Response) => Promise<() => T>): Promise<T> {
+  async json<T>(call: Call): Promise<T> {
     const repeatable = this.#repeatable(call, true);
-    const make = await this.#retrying(call, repeatable, async (deadline) => {
+    const { text, url } = await this.#retrying(call, repeatable, async (deadline) => {
       const response = await this.#send(call, "application/json", repeatable.key, deadline);
-      const made = await read(response).catch((cause: unknown) => {
+      const body = await response.text().catch((cause: unknown) => {
         throw deadline.failure(cause);
       });
       deadline.end();
-      return made;
+      return { text: body, url: response.url };
     });
-    return make();
+    return parse<T>(text, url);
   }
 
   /** The messages of a streamed answer. To leave the loop is to give the request up. */
@@ -215,12 +208,12 @@ function queryString(query: Call["query"]): string {
   return given.length > 0 ? `?${search}` : "";
 }
 
-function parse<T>(text: string, response: Response): T {
+function parse<T>(text: string, url: string): T {
   try {
     return JSON.parse(text) as T;
   } catch (cause) {
     throw new UnexpectedAnswerError(
-      `The answer of ${response.url} is not JSON: is baseUrl that of a gateway?`,
+      `The answer of ${url} is not JSON: is baseUrl that of a gateway?`,
       { cause },
     );
   }

@@ -171,12 +171,17 @@ test("nobody answers", async (context) => {
 
 test("a request that takes too long is given up", async (context) => {
   const { url, asked } = await standIn(context, saysNothing);
-  const client = createClient(KEY, url, { timeout: 50 });
+  const client = createClient(KEY, url, { timeout: 100 });
   await assert.rejects(client.textGeneration("Once"), RequestTimeoutError);
-  await asked[0]?.left;
-  assert.equal(asked.length, 1);
   await assert.rejects(client.textGeneration("Once", { stream: true }).next(), RequestTimeoutError);
-  await asked[1]?.left;
+  assert.ok(asked.length <= 2); // A busy machine may not even have seen them.
+  await Promise.all(asked.map(({ left }) => left));
+});
+
+test("a timeout of forever is not one of now", async (context) => {
+  const { url } = await standIn(context, DONE);
+  await createClient(KEY, url, { timeout: Infinity }).textGeneration("Once");
+  await createClient(KEY, url, { timeout: 2 ** 40 }).textGeneration("Once");
 });
 
 test("a signal gives up a request, a wait and what has not begun", async (context) => {

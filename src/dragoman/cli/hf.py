@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-import msgspec
 import typer
 
 from dragoman.cli.options import AsJson, make_options
@@ -68,6 +67,8 @@ def list_models(
     Example:
       dragoman hf models list --provider acme --status live
     """
+    import msgspec  # noqa: PLC0415 - not needed for --help
+
     rows = _with_partner(provider, token, endpoint, lambda partner: partner.list(status))
     rows = [row for row in rows if task in (None, row.task)]
     if as_json:
@@ -220,7 +221,9 @@ def validate(
       dragoman hf validate --model all-minilm --task feature-extraction --url https://llm.example.com \\
         --key - < key.txt
     """
-    from dragoman.canonical.secret import Secret  # noqa: PLC0415 - not needed for --help
+    import msgspec  # noqa: PLC0415 - not needed for --help
+
+    from dragoman.canonical.secret import Secret  # noqa: PLC0415
     from dragoman.cli.hf_checks import Checks  # noqa: PLC0415
     from dragoman.cli.hf_samples import SAMPLES  # noqa: PLC0415
     from dragoman.cli.remote import Site  # noqa: PLC0415

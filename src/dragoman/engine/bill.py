@@ -44,6 +44,7 @@ class Bill:
     def began(self, attempt: Attempt) -> None:
         """An attempt is about to be made; what an earlier one used up is not the answer's."""
         self._trace.usage = None
+        self._trace.finish = ""
         self.produced = Produced()
         self._stay.price_at(attempt)  # from here on the price is what it is now
 

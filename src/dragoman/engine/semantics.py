@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dragoman.protocols.hf_tasks.text_tasks import TEXT_TASKS
+
 _OPERATIONS = {
     ("generate", "gemini_generate"): "generate_content",
     ("generate", "openai_completions"): "text_completion",
@@ -22,9 +24,11 @@ def operation_name(operation: str, protocol: str = "") -> str:
     match operation:
         case "generate":
             return _OPERATIONS.get((operation, protocol), "chat")
-        case "embed":
+        case "embed" | "embedding":
             return "embeddings"
-    return operation
+        case "text-generation":
+            return "text_completion"
+    return "chat" if operation in TEXT_TASKS else operation
 
 
 def provider_name(provider: str) -> str:

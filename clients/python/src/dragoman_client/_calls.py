@@ -45,7 +45,11 @@ def text_generation(
     """Have a model go on with a text. ``parameters`` are others by their documented names."""
     settings = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
     return _task(
-        "text-generation", {"inputs": inputs}, model, {**(parameters or {}), **settings}, _generated
+        "text-generation",
+        {"inputs": inputs},
+        model,
+        {**(parameters or {}), **settings},
+        _readers.read_generated,
     )
 
 

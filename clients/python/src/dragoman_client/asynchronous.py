@@ -1,12 +1,12 @@
-"""The client for asyncio and trio."""
+"""The client for asyncio."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
-import anyio
 import httpx
 
 from dragoman_client import _calls, _http
@@ -225,4 +225,4 @@ class AsyncDragomanClient:
                 pause = _http.failed(attempts, error)
             else:
                 pause = attempts.refused(_http.reply_of(response))
-            await anyio.sleep(pause)
+            await asyncio.sleep(pause)
