@@ -79,8 +79,8 @@ tokens = st.integers(0, 60)
 amounts = st.integers(1, 40_000)
 budgets = st.one_of(
     st.just(NO_BUDGET),
-    st.builds(Budget, day=amounts, month=st.none() | amounts),
-    st.builds(Budget, total=amounts),
+    st.builds(Budget, day=st.integers(100, 2_000), month=st.none() | amounts),
+    st.builds(Budget, total=st.integers(100, 5_000)),
 )
 limits = st.one_of(
     st.just(Limits()),
@@ -184,8 +184,13 @@ class AccountingMachine(RuleBasedStateMachine):
         read=tokens,
         most=st.none() | st.integers(-2, 60) | st.just(10**20),
         charged=st.sampled_from((True, True, True, False)),
+        times=st.integers(1, 4),
     )
-    def admit(self, user: int, read: int, most: int | None, charged: bool) -> None:
+    def admit(self, user: int, read: int, most: int | None, charged: bool, times: int) -> None:
+        for _ in range(times):
+            self._admit(user, read, most, charged)
+
+    def _admit(self, user: int, read: int, most: int | None, charged: bool) -> None:
         name = f"r{next(self.count)}"
         trace = Trace(Journey(id=name, protocol="openai_chat", started=self.now), "g")
         trace.model = "m"

@@ -79,9 +79,8 @@ class Tail:
 
 
 def _last_event(data: bytes) -> int:
-    """Where the last event with JSON begins, its ``event:`` line included; the end if there is none."""
+    """Where the last event with JSON begins, its ``event:`` line included; if there is none, where the
+    event begins that is not complete yet: upstreams cut streams where they like."""
     begins = [found.start() for found in _DATA.finditer(data)]
-    if not begins:
-        return len(data)
-    head = data[: begins[-1] + 1]
+    head = data[: begins[-1] + 1] if begins else data
     return max((head.rfind(end) + len(end) for end in _EVENT_ENDS if end in head), default=0)
