@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -143,6 +144,13 @@ class AccountingMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        """One of them is prepaid, the other has a budget."""
+        paying, bounded = USERS
+        self.users[paying] = msgspec.structs.replace(self.users[paying], prepaid=True)
+        self.users[bounded] = msgspec.structs.replace(
+            self.users[bounded], budget=Budget(day=3_000, total=20_000)
+        )
+        self._give(paying, "topup", CASH, credit_of(paying), 20_000)
         self._live(ListJournal())
 
     def _live(self, journal: ListJournal) -> None:
@@ -182,7 +190,7 @@ class AccountingMachine(RuleBasedStateMachine):
     @rule(
         user=users,
         read=tokens,
-        most=st.none() | st.integers(-2, 60) | st.just(10**20),
+        most=st.sampled_from((None, -1, 0, 10**20, *range(5, 40, 5))),
         charged=st.sampled_from((True, True, True, False)),
         times=st.integers(1, 4),
     )
@@ -491,3 +499,6 @@ class AccountingMachine(RuleBasedStateMachine):
 
 
 TestAccounting = AccountingMachine.TestCase
+TestAccounting.settings = settings(
+    max_examples=3 * settings.default.max_examples, stateful_step_count=60
+)
