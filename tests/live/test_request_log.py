@@ -131,7 +131,7 @@ def test_neither_prompts_nor_secrets_are_kept(gateway: Gateway, data: Path) -> N
     assert "log_prompts" in dragoman(data, "explain", request_id, "--transcript")
     for canary in (PROMPT, TOKEN, KEY):
         assert canary not in dragoman(data, "explain", request_id, "--json", "--transcript")
-        for file in data.iterdir():
+        for file in filter(Path.is_file, data.rglob("*")):
             assert canary.encode() not in file.read_bytes()
 
 
@@ -144,7 +144,7 @@ def test_prompts_are_kept_for_whom_wants_them_but_sealed(upstream: StandIn, data
         assert '"choices"' in told.partition("\nAnswer\n")[2]
         assert PROMPT not in dragoman(data, "explain", request_id)
         assert PROMPT not in dragoman(data, "requests", "--json")
-        for file in data.iterdir():
+        for file in filter(Path.is_file, data.rglob("*")):
             assert PROMPT.encode() not in file.read_bytes()
 
 

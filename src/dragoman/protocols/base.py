@@ -28,6 +28,7 @@ import msgspec
 from dragoman.canonical.embeddings import EmbeddingRequest, EmbeddingResponse
 from dragoman.canonical.errors import GatewayError
 from dragoman.canonical.events import Event
+from dragoman.canonical.images import ImageRequest, ImageResponse
 from dragoman.canonical.notes import Note
 from dragoman.canonical.request import Request
 from dragoman.canonical.response import Response
@@ -185,6 +186,24 @@ class EmbeddingCodecs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCodecs:
+    """Making images in one protocol that upstreams speak. ``endpoint(model)`` → path below the base
+    URL."""
+
+    encode_request: Callable[[ImageRequest, ModelProfile], Encoded]
+    decode_response: Callable[[bytes], ImageResponse]
+    endpoint: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageForm:
+    """How a client asks for images and has them. ``encode_response`` → (body, its content type)."""
+
+    decode_request: Callable[[bytes, Target], ImageRequest]
+    encode_response: Callable[[ImageResponse, ImageRequest], tuple[bytes, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCountCodecs:
     """Counting input tokens in one protocol; the request is a generation request.
 
@@ -254,6 +273,7 @@ class Protocol:
     embeddings: EmbeddingCodecs | None = None
     embedding_forms: Mapping[str, EmbeddingCodecs] = field(default_factory=dict)
     """Further forms of the embeddings request, by the verb in their path."""
+    images: ImageCodecs | None = None
     token_count: TokenCountCodecs | None = None
 
 

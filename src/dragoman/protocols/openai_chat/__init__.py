@@ -20,6 +20,7 @@ from dragoman.protocols import base
 from dragoman.protocols.base import ModelProfile, Protocol
 from dragoman.protocols.openai_chat.embeddings import EMBEDDINGS
 from dragoman.protocols.openai_chat.encode import encode_request, repeat_request
+from dragoman.protocols.openai_chat.images import IMAGES
 from dragoman.protocols.openai_chat.request import decode_request, parse_request
 from dragoman.protocols.openai_chat.response import (
     decode_response,
@@ -64,4 +65,5 @@ PROTOCOL = Protocol(
     repeat_request=repeat_request,
     stream_relay=stream_relay,
     embeddings=EMBEDDINGS,
+    images=IMAGES,
 )
