@@ -47,6 +47,7 @@ def says(one: Shop, value: Any) -> None:
     one.door.reply = Said(text=value if isinstance(value, str) else json.dumps(value))
 
 
+@pytest.mark.row("S4-60")
 @pytest.mark.parametrize("pipeline", ["", "text-generation"])
 def test_text_generation(store: Shop, pipeline: str) -> None:
     says(store, " a time")
@@ -60,6 +61,7 @@ def test_text_generation(store: Shop, pipeline: str) -> None:
     assert told.details.generated_tokens > 0
 
 
+@pytest.mark.row("S4-60")
 def test_text_generation_streamed(store: Shop) -> None:
     says(store, SAID)
     one = client(store)  # it closes its streams when it goes
@@ -71,6 +73,7 @@ def test_text_generation_streamed(store: Shop) -> None:
     assert last.details is not None
 
 
+@pytest.mark.row("S4-60")
 @pytest.mark.parametrize("stream", [False, True])
 def test_chat(store: Shop, stream: bool) -> None:
     one = client(store)
@@ -82,11 +85,13 @@ def test_chat(store: Shop, stream: bool) -> None:
     assert text == SAID
 
 
+@pytest.mark.row("S4-60")
 def test_summarization(store: Shop) -> None:
     says(store, "Ada lived.")
     assert client(store, "summarization").summarization(TEXT).summary_text == "Ada lived."
 
 
+@pytest.mark.row("S4-60")
 def test_translation(store: Shop) -> None:
     says(store, "Ada vivait.")
     one = client(store)  # the languages tell the task
@@ -95,12 +100,14 @@ def test_translation(store: Shop) -> None:
     assert "from en_XX to fr_XX" in store.door.seen[-1].body["messages"][0]["content"]
 
 
+@pytest.mark.row("S4-60")
 def test_question_answering(store: Shop) -> None:
     says(store, {"answers": [{"answer": "london", "score": 0.5}]})
     found: Any = client(store).question_answering(question="Where?", context=TEXT)
     assert (found.answer, found.score, found.start, found.end) == ("London", 0.5, 22, 28)
 
 
+@pytest.mark.row("S4-60")
 def test_text_classification(store: Shop) -> None:
     says(
         store, {"labels": [{"label": "NEUTRAL", "score": 0.25}, {"label": "positive", "score": 1}]}
@@ -109,12 +116,14 @@ def test_text_classification(store: Shop) -> None:
     assert [(one.label, one.score) for one in found] == [("POSITIVE", 1.0)]
 
 
+@pytest.mark.row("S4-60")
 def test_token_classification(store: Shop) -> None:
     says(store, {"entities": [{"entity": "LOC", "score": 0.5, "word": "London"}]})
     (found,) = client(store).token_classification(TEXT, aggregation_strategy="simple")
     assert (found.entity_group, found.word, found.start, found.end) == ("LOC", "London", 22, 28)
 
 
+@pytest.mark.row("S4-60")
 def test_feature_extraction(store: Shop) -> None:
     found = client(store, "feature-extraction").feature_extraction("four")
     assert found.tolist() == [0.0, 4.0]
@@ -134,6 +143,7 @@ def test_a_mapped_model_tells_its_task(store: Shop) -> None:
     assert store.door.seen[-1].model == MODEL
 
 
+@pytest.mark.row("S4-60")
 def test_errors_are_read(store: Shop) -> None:
     with pytest.raises(HfHubHTTPError, match="unknown to this gateway") as caught:
         client(store, "summarization", key="sk-gw-nobody").summarization(TEXT)
@@ -143,3 +153,24 @@ def test_errors_are_read(store: Shop) -> None:
     assert caught.value.response.status_code == 404
     with pytest.raises(UnknownError, match="nobody"):
         client(store, model="nobody").text_generation("a")
+
+
+@pytest.mark.row("S4-60")
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("model", "key", "status"), [(MODEL, "sk-gw-nobody", 401), ("nobody", KEY, 404)]
+)
+def test_errors_of_a_chat_are_read(
+    store: Shop, model: str, key: str, status: int, stream: bool
+) -> None:
+    one = client(store, model=model, key=key)
+    with pytest.raises(HfHubHTTPError) as caught:
+        one.chat_completion([{"role": "user", "content": "hi"}], stream=stream)
+    assert caught.value.response.status_code == status
+
+
+@pytest.mark.row("S4-60")
+def test_errors_of_a_streamed_text_are_read(store: Shop) -> None:
+    one = client(store, key="sk-gw-nobody")
+    with pytest.raises((HfHubHTTPError, UnknownError), match="unknown to this gateway"):
+        list(one.text_generation("Once upon", stream=True))

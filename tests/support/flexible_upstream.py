@@ -27,7 +27,7 @@ from aiohttp import web
 
 from tests.support.standin import openai_chat, openai_responses
 from tests.support.standin.frames import Frame
-from tests.support.standin.script import Answer, Turn, VendorError
+from tests.support.standin.script import PNG, Answer, Turn, VendorError
 
 TEXT = "Every word of this answer must arrive, and each of them once."
 START_SECONDS = 10.0
@@ -153,6 +153,7 @@ class FlexibleUpstream:
         app.router.add_post("/{door}/chat/completions", self._chat)
         app.router.add_post("/{door}/responses", self._responses)
         app.router.add_post("/{door}/embeddings", self._embeddings)
+        app.router.add_post("/{door}/images/generations", self._images)
         # Cancelling the handler is how aiohttp tells that the client went away.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0)
         await runner.setup()
@@ -181,6 +182,23 @@ class FlexibleUpstream:
         return web.json_response(
             {"object": "list", "model": asked["model"], "data": data, "usage": usage}
         )
+
+    async def _images(self, request: web.Request) -> web.Response:
+        """A picture, or what the reply's text says is one in base64, for 10 tokens in and 100 out."""
+        credential = request.headers.get("authorization", "").removeprefix("Bearer ")
+        door = self._doors[request.match_info["door"]]
+        visit = _Visit(door, reply := door.enter(Seen(credential, await request.json())))
+        visit.leave()
+        if reply.status != 200:
+            return web.Response(
+                body=openai_chat.error(VendorError(reply.status, f"Scripted {reply.status}."))[2],
+                status=reply.status,
+                headers=reply.headers,
+                content_type="application/json",
+            )
+        picture = PNG if reply.text == TEXT else reply.text
+        usage = {"input_tokens": 10, "output_tokens": 100, "total_tokens": 110}
+        return web.json_response({"created": 1, "data": [{"b64_json": picture}], "usage": usage})
 
     async def _answer(self, request: web.Request, words: _Words) -> web.StreamResponse:
         door = self._doors[request.match_info["door"]]

@@ -1,4 +1,4 @@
-"""Embeddings and token counts: the same line as generation, always answered whole."""
+"""Embeddings, images and token counts: the same line as generation, always answered whole."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from dragoman.canonical.embeddings import EmbeddingRequest
 from dragoman.canonical.errors import UpstreamError, UpstreamRejected
+from dragoman.canonical.images import ImageRequest
 from dragoman.canonical.notes import Note, summary
 from dragoman.canonical.request import Request
 from dragoman.engine.bill import Bill
@@ -18,7 +19,13 @@ from dragoman.engine.pipeline import Pipeline
 from dragoman.engine.records import Trace
 from dragoman.engine.reply import Deadlines
 from dragoman.engine.token_counts import model_key
-from dragoman.protocols.base import EmbeddingCodecs, Encoded, Protocol, TokenCountCodecs
+from dragoman.protocols.base import (
+    EmbeddingCodecs,
+    Encoded,
+    ImageForm,
+    Protocol,
+    TokenCountCodecs,
+)
 from dragoman.providers.opening import Opened, Purpose
 from dragoman.routing.channel import Channel
 from dragoman.routing.plan import Plan
@@ -32,7 +39,7 @@ class SideAnswer(msgspec.Struct, kw_only=True):
 
 
 class SideCalls:
-    """Embeds and counts through the pipeline's channels."""
+    """Embeds, draws and counts through the pipeline's channels."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -67,6 +74,31 @@ class SideCalls:
                 body=codecs.encode_response(response, request),
                 headers={**_headers(attempt, encoded.notes), **bill.headers()},
             )
+
+        return await self._first_answer(trace.journey, plan, ask)
+
+    async def image(
+        self, form: ImageForm, request: ImageRequest, trace: Trace, plan: Plan, bill: Bill
+    ) -> SideAnswer:
+        """Draw what ``request`` says, and settle ``bill``; ``form`` is the client's. Raises
+        GatewayError."""
+
+        async def ask(attempt: Attempt) -> SideAnswer:
+            bill.began(attempt)
+            upstream = self._first_with_images(attempt.channel)
+            assert upstream.images is not None
+            model = attempt.upstream_model
+            profile = self._pipeline.profile_of(attempt.channel, upstream.name, model)
+            encoded = upstream.images.encode_request(request, profile)
+            path = upstream.images.endpoint(model)
+            body = await self._post(attempt, upstream, path, encoded, "image")
+            response = upstream.images.decode_response(body)
+            trace.usage = response.usage
+            trace.response_model = response.model
+            answer, content_type = form.encode_response(response, request)
+            bill.settle()
+            headers = {**_headers(attempt, encoded.notes), **bill.headers()}
+            return SideAnswer(body=answer, headers={**headers, "content-type": content_type})
 
         return await self._first_answer(trace.journey, plan, ask)
 
@@ -130,6 +162,14 @@ class SideCalls:
                 return protocol
         title = self._pipeline.protocols[channel.endpoints[0].protocol].title
         raise UpstreamRejected(f"The upstream speaks {title}, which has no embeddings.")
+
+    def _first_with_images(self, channel: Channel) -> Protocol:
+        for endpoint in channel.endpoints:
+            protocol = self._pipeline.protocols[endpoint.protocol]
+            if protocol.images is not None:
+                return protocol
+        title = self._pipeline.protocols[channel.endpoints[0].protocol].title
+        raise UpstreamRejected(f"The upstream speaks {title}, in which no images can be made.")
 
     async def _post(
         self, attempt: Attempt, upstream: Protocol, path: str, encoded: Encoded, purpose: Purpose

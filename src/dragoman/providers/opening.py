@@ -33,7 +33,7 @@ from dragoman.canonical.oauth import OAuth
 from dragoman.canonical.secret import Secret
 from dragoman.wire.http import HttpReply, HttpRequest
 
-Purpose = Literal["generate", "embed", "count", "models"]
+Purpose = Literal["generate", "embed", "image", "count", "models"]
 
 
 class Draft(msgspec.Struct, kw_only=True):

@@ -22,6 +22,7 @@ from dragoman.governance.principal import Principal
 from dragoman.governance.tokens import quick_count
 from dragoman.protocols.base import EmbeddingCodecs, Parsed, Target
 from dragoman.protocols.hf_tasks import request as hf_tasks
+from dragoman.protocols.hf_tasks.images import IMAGE_FORMS, take_defaults
 from dragoman.routing.plan import Plan
 from dragoman.server.answer import AsgiAnswer, RawHeaders, Receive, Scope
 from dragoman.server.body import ClientLeft, header, read_body
@@ -36,6 +37,8 @@ from dragoman.server.routes import Operation, Route, protocol_of
 _NO_TARGET = Target()
 _TELLS_CHARGES = "huggingface"
 """Clients that name this provider are told what they were charged, as its own gateway's were."""
+_MOST_OF_AN_IMAGE = 6_240
+"""Tokens of gpt-image-1's dearest image (platform.openai.com/docs/guides/image-generation)."""
 _TELL_NAMES_ONLY = frozenset({"anthropic_messages", "gemini_generate"})
 """Protocols whose lists have no place for prices."""
 _RECORDED = frozenset(
@@ -131,10 +134,13 @@ class Inference:
             case Operation.RUN_TASK:
                 trace.operation = await self._task(route, incoming)
                 route = msgspec.structs.replace(route, task=trace.operation)
-                if route.task != "embedding":
+                if route.task == "embedding":
+                    side = await self._embed(route, incoming, trace)
+                elif route.task == "image-generation":
+                    side = await self._draw(route, incoming, trace)
+                else:
                     await self._generate(route, incoming, trace)
                     return
-                side = await self._embed(route, incoming, trace)
             case Operation.EMBED:
                 side = await self._embed(route, incoming, trace)
             case _:
@@ -214,6 +220,24 @@ class Inference:
         demand = Demand(incoming.id, trace.operation, lambda: quick_count(body), max_output=0)
         bill = self._admit(demand, incoming, trace, plan)
         side = await self._gateway.side_calls.embed(codecs, request, trace, plan, bill)
+        side.headers |= self._limits(route, incoming)
+        return side
+
+    async def _draw(self, route: Route, incoming: Incoming, trace: Trace) -> SideAnswer:
+        form = IMAGE_FORMS[route.form]
+        sent = await incoming.body()
+        body, provider = take_provider(sent, incoming.headers)
+        request = form.decode_request(body, _target(route, incoming))
+        principal = incoming.principal
+        answering = answering_for(self._gateway, request.model, route.task, principal)
+        request.model = answering.model
+        take_defaults(request, answering.parameters)
+        plan = self._side_plan(Wish(request.model, provider=provider), incoming, trace, sent)
+        demand = Demand(
+            incoming.id, trace.operation, lambda: quick_count(body), _MOST_OF_AN_IMAGE, request.n
+        )
+        bill = self._admit(demand, incoming, trace, plan)
+        side = await self._gateway.side_calls.image(form, request, trace, plan, bill)
         side.headers |= self._limits(route, incoming)
         return side
 

@@ -1,7 +1,7 @@
 /** Asks for every task with Hugging Face's own client, and prints what it read as JSON. */
 import { InferenceClient } from "@huggingface/inference";
 
-const [url, key, model, embedder] = process.argv.slice(2);
+const [url, key, model, embedder, painter] = process.argv.slice(2);
 const text = "😀 Ada is in London.";
 
 /** The client at a model's address; `task` is there where the inputs do not tell it. */
@@ -26,6 +26,11 @@ async function failure(call) {
   return null;
 }
 
+const shown = async (blob) => ({
+  type: blob.type,
+  bytes: [...new Uint8Array(await blob.arrayBuffer())],
+});
+const drawn = { inputs: "A fox" };
 const talk = { messages: [{ role: "user", content: "Hello" }], max_tokens: 50 };
 const written = { inputs: "Once", parameters: { max_new_tokens: 50 } };
 const refused = (client) => ({
@@ -39,6 +44,7 @@ const refused = (client) => ({
   kinds: () => client("text-classification").textClassification({ inputs: text }),
   names: () => client("token-classification").tokenClassification({ inputs: text }),
   vector: () => client("feature-extraction").featureExtraction({ inputs: text }),
+  picture: () => client("text-to-image").textToImage(drawn),
 });
 
 async function failures(client) {
@@ -62,6 +68,8 @@ const answers = {
   names: await at("token-classification").tokenClassification({ inputs: text }),
   vector: await at("feature-extraction", embedder).featureExtraction({ inputs: "four" }),
   vectors: await at("feature-extraction", embedder).featureExtraction({ inputs: ["one", "four"] }),
+  picture: await shown(await at("text-to-image", painter).textToImage(drawn)),
+  pictureUrl: await at("text-to-image", painter).textToImage(drawn, { outputType: "dataUrl" }),
   wrongKey: await failures((task) => at(task, model, "sk-gw-nobody")),
   unknownModel: await failures((task) => at(task, "nobody")),
 };

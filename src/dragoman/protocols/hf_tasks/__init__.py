@@ -6,7 +6,7 @@ a JSON schema; what the model says is checked against the text before it is an a
 
 Read in this order: ``tasks``, ``types``, ``task``; ``spans``; one module for each task (``generation``,
 ``conversation``, ``summary``, ``translating``, ``answering``, ``classification``, ``entities``),
-``text_tasks``; ``request``, ``response``, ``stream``, ``errors``; ``embeddings``; ``billing``.
+``text_tasks``; ``request``, ``response``, ``stream``, ``errors``; ``embeddings``, ``images``; ``billing``.
 """
 
 from __future__ import annotations

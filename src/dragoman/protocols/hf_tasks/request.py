@@ -46,6 +46,7 @@ _SAMPLING = frozenset(
         "details",
     }
 )
+_OF_IMAGES = ("negative_prompt", "num_inference_steps", "guidance_scale", "width", "height")
 _Turns = Annotated[list[str], msgspec.Meta(max_length=10_000)]
 
 
@@ -103,6 +104,8 @@ def task_like(body: bytes) -> str:
         return "token-classification"
     if not given.keys().isdisjoint(("src_lang", "tgt_lang")):
         return "translation"
+    if not given.keys().isdisjoint(_OF_IMAGES):
+        return "image-generation"
     if "generate_parameters" in given:
         return "summarization"
     return "text-generation"

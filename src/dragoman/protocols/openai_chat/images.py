@@ -118,8 +118,8 @@ def _usage(wire: WireUsage) -> Usage:
     """Disjoint buckets. What an image model writes are images, unless its details say otherwise."""
     given = wire.input_tokens_details or Details()
     made = wire.output_tokens_details or Details()
-    text_in, image_in = split(wire.input_tokens, whole(given.image_tokens))
-    image_out, text_out = split(wire.output_tokens, whole(made.text_tokens))
+    text_in, image_in = split(whole(wire.input_tokens), whole(given.image_tokens))
+    image_out, text_out = split(whole(wire.output_tokens), whole(made.text_tokens))
     return Usage(input=text_in, input_image=image_in, output=text_out, output_image=image_out)
 
 
