@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from tests.live.administered import ADMIN, ENVIRON, admin
-from tests.live.raw import ask
 from tests.support.browser import CHROMIUM, NO_BROWSER
 from tests.support.gateway import Gateway
 from tests.support.js_package import SOURCE, JsPackage, build
@@ -256,11 +255,6 @@ def test_an_administrator_maps_a_model(said: Callable[[str], Any]) -> None:
 def test_a_picture_before_the_gateway(
     js: JsPackage, bench: Path, gateway: Gateway, said: Callable[[str], Any]
 ) -> None:
-    body = {"inputs": "A fox", "parameters": {"model": "gpt-image-1"}}
-    headers = {"authorization": f"Bearer {OTHER_KEY}"}
-    reply = ask(gateway, "POST", "/hf/tasks/image-generation", body, headers)
-    if reply.status == 400 and "unsupported_task" in reply.json["message"]:
-        pytest.skip("the gateway has no image generation")
     for number in DRAWING:
         assert read_aloud(js, bench, f"snippet{number}.js", gateway).startswith("image/png")
         assert (bench / "fox.png").read_bytes() == PICTURE
